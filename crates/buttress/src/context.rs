@@ -1,0 +1,190 @@
+//! What is known about one call, shared by the layers it passes.
+//!
+//! The outermost layer of a stack puts one [`CallContext`] into the request's extensions; inner layers read it
+//! and change it for those further in. Requests without extensions carry it in a task-local
+//! [scope](CallContext::scope). It is the only extension that this crate adds.
+//!
+//! # Two directions
+//!
+//! What flows *inward* (trace-id, deadline, attempt, priority) is a value: a second attempt or a hedge gets a
+//! copy of its own and cannot disturb the first. What flows *outward* (how many attempts were made, how long
+//! the call stood in queues) is a [`Tally`], one for all the copies, which the outermost layer reads when the
+//! call is over.
+
+use std::{
+    num::NonZeroU128,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::clock::Instant;
+
+tokio::task_local! {
+    static CURRENT: CallContext;
+}
+
+/// The context of one call.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    trace_id: Option<NonZeroU128>,
+    deadline: Option<Instant>,
+    attempt: u32,
+    priority: Option<u8>,
+    tally: Arc<Tally>,
+}
+
+/// What the inner layers learnt about a call, for the outer ones to read when it is over.
+#[derive(Debug, Default)]
+pub struct Tally {
+    attempts: AtomicU32,
+    queued: AtomicU64,
+}
+
+impl Default for CallContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CallContext {
+    /// A context of which nothing is known yet: the first attempt, no deadline.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            trace_id: None,
+            deadline: None,
+            attempt: 1,
+            priority: None,
+            tally: Arc::default(),
+        }
+    }
+
+    /// The id of the trace that this call belongs to.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<NonZeroU128> {
+        self.trace_id
+    }
+
+    /// Sets the trace's id.
+    pub fn set_trace_id(&mut self, id: NonZeroU128) {
+        self.trace_id = Some(id);
+    }
+
+    /// The moment by which the caller wants its answer.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Brings the deadline forward: a layer further in may allow less time than the caller, never more.
+    pub fn limit_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(self.deadline.map_or(deadline, |d| d.min(deadline)));
+    }
+
+    /// Which attempt at the call this is; the first is 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Makes this the context of the given attempt.
+    pub fn set_attempt(&mut self, attempt: u32) {
+        self.attempt = attempt;
+    }
+
+    /// How important the call is, 0 to 100, if anything has decided that.
+    #[must_use]
+    pub fn priority(&self) -> Option<u8> {
+        self.priority
+    }
+
+    /// Sets how important the call is.
+    pub fn set_priority(&mut self, priority: u8) {
+        self.priority = Some(priority);
+    }
+
+    /// What the inner layers have learnt so far; shared with every copy of this context.
+    #[must_use]
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// Runs `future` with this context as the [`current`](Self::current) one of its task.
+    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
+    }
+
+    /// The context of the [scope](Self::scope) that is running.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+}
+
+impl Tally {
+    /// How many attempts have been begun.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// Notes that an attempt has begun.
+    pub fn add_attempt(&self) {
+        self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// How long the call has waited in queues, all attempts together.
+    #[must_use]
+    pub fn queued(&self) -> Duration {
+        Duration::from_nanos(self.queued.load(Relaxed))
+    }
+
+    /// Notes time spent waiting in a queue.
+    pub fn add_queued(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.queued.fetch_add(nanos, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_only_comes_nearer() {
+        let now = crate::clock::now();
+        let mut context = CallContext::new();
+        context.limit_deadline(now + Duration::from_secs(2));
+        context.limit_deadline(now + Duration::from_secs(5));
+        assert_eq!(context.deadline(), Some(now + Duration::from_secs(2)));
+        context.limit_deadline(now + Duration::from_secs(1));
+        assert_eq!(context.deadline(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn copies_are_apart_inward_and_one_outward() {
+        let first = CallContext::new();
+        let mut second = first.clone();
+        second.set_attempt(2);
+        second.tally().add_attempt();
+        second.tally().add_queued(Duration::from_millis(3));
+        assert_eq!(first.attempt(), 1);
+        assert_eq!(first.tally().attempts(), 1);
+        assert_eq!(first.tally().queued(), Duration::from_millis(3));
+    }
+
+    #[tokio::test]
+    async fn a_scope_ends_with_its_future() {
+        assert!(CallContext::current().is_none());
+        let mut context = CallContext::new();
+        context.set_priority(80);
+        let seen = context
+            .scope(async { CallContext::current().and_then(|c| c.priority()) })
+            .await;
+        assert_eq!(seen, Some(80));
+        assert!(CallContext::current().is_none());
+    }
+}
