@@ -1,7 +1,10 @@
 //! Resilience for [tower] services: one layer per concern, and a builder that puts them in the right order.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "circuit-breaker")]
+pub mod circuit_breaker;
 pub mod clock;
+pub mod config;
 pub mod context;
 pub mod duration;
 pub mod error;
@@ -11,6 +14,7 @@ pub mod outcome;
 mod random;
 pub mod registry;
 mod striped;
+mod sync;
 pub mod value;
 
 pub use context::CallContext;

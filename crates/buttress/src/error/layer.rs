@@ -66,6 +66,13 @@ impl<S: Service<Request>, Request> Service<Request> for ErrorService<S> {
     }
 }
 
+impl<F> ErrorFuture<F> {
+    #[cfg_attr(not(feature = "circuit-breaker"), allow(dead_code))]
+    pub(crate) fn new(inner: F) -> Self {
+        Self { inner }
+    }
+}
+
 impl<F, T, E> Future for ErrorFuture<F>
 where
     F: Future<Output = Result<T, E>>,

@@ -1,0 +1,614 @@
+//! What a breaker shares among its clones, and every decision it takes.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{
+            AtomicU32, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    builder::{CircuitBreakerBuilder, WindowShape},
+    gate::Waiters,
+    permit::Permit,
+    policy::{from_ticks, to_ticks, unnamed},
+    probes::Probes,
+    snapshot::Snapshot,
+    state::{Generation, Machine, Probation, State, Word},
+    transition::{Cause, Transition},
+    window::{CountWindow, Sample, Tally, TimeWindow, Window},
+};
+use crate::{
+    clock::{self, Instant},
+    error::{Rejected, RejectionKind},
+    outcome::{Outcome, Verdict},
+    random,
+    registry::{Emitter, PolicyChanged},
+    striped::Striped,
+};
+
+pub(super) struct Core {
+    pub(super) machine: Machine,
+    /// What a call in the closed state has to know of the options, so that it need not fetch them.
+    hot: Hot,
+    pub(super) settings: ArcSwap<Settings>,
+    pub(super) probes: Probes,
+    pub(super) waiters: Waiters,
+    pub(super) events: Emitter,
+    pub(super) name: OnceLock<Arc<str>>,
+    born: Instant,
+    history: History,
+    pub(super) books: Striped<8>,
+}
+
+/// Indices of the books.
+pub(super) mod book {
+    pub(in super::super) const SUCCESS: usize = 0;
+    pub(in super::super) const FAILURE: usize = 1;
+    pub(in super::super) const THROTTLED: usize = 2;
+    pub(in super::super) const NEUTRAL: usize = 3;
+    pub(in super::super) const CANCELLED: usize = 4;
+    pub(in super::super) const STALE: usize = 5;
+    pub(in super::super) const REJECTED: usize = 6;
+    pub(in super::super) const SLOW: usize = 7;
+}
+
+pub(super) struct Settings {
+    pub(super) options: CircuitBreakerBuilder,
+    window: Option<Arc<Window>>,
+}
+
+struct Hot {
+    flags: AtomicU32,
+    /// 0 is off.
+    consecutive_failures: AtomicU32,
+    slow_after: AtomicU64,
+}
+
+/// Every call must be timed.
+const TIMED: u32 = 1;
+/// There is a window.
+const WINDOWED: u32 = 2;
+
+/// What is written only when the state changes, in ticks.
+#[derive(Default)]
+struct History {
+    entered: AtomicU64,
+    /// When it opened, if it has not closed since; 0 if it has.
+    outage: AtomicU64,
+    failed_probations: AtomicU32,
+    opened: AtomicU64,
+    recoveries: AtomicU64,
+    recovery_time: AtomicU64,
+}
+
+impl Core {
+    pub(super) fn new(options: CircuitBreakerBuilder) -> Self {
+        let name = OnceLock::new();
+        if let Some(given) = &options.name {
+            let _ = name.set(given.clone());
+        }
+        let settings = Settings::new(options, None);
+        Self {
+            machine: Machine::new(),
+            hot: Hot::new(&settings.options),
+            settings: ArcSwap::from_pointee(settings),
+            probes: Probes::new(),
+            waiters: Waiters::default(),
+            events: Emitter::default(),
+            name,
+            born: clock::now(),
+            history: History::default(),
+            books: Striped::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        self.name.get().unwrap_or_else(|| unnamed())
+    }
+
+    pub(super) fn ticks(&self, now: Instant) -> u64 {
+        to_ticks(now.saturating_duration_since(self.born))
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.ticks(clock::now())
+    }
+
+    pub(super) fn instant(&self, ticks: u64) -> Instant {
+        self.born + from_ticks(ticks)
+    }
+
+    #[inline]
+    pub(super) fn is_timed(&self) -> bool {
+        self.hot.flags.load(Relaxed) & TIMED != 0
+    }
+
+    pub(super) fn is_slow(&self, started: Instant) -> bool {
+        let taken = clock::now().saturating_duration_since(started);
+        taken.as_nanos() >= u128::from(self.hot.slow_after.load(Relaxed))
+    }
+
+    // ===== admission =====
+
+    #[inline]
+    pub(super) fn admit(this: &Arc<Self>) -> Result<Permit, Rejected> {
+        let word = this.machine.glance();
+        if word.is_closed() {
+            let started = this.is_timed().then(clock::now);
+            return Ok(Permit::ordinary(this.clone(), word.generation(), started));
+        }
+        Self::admit_unless_open(this)
+    }
+
+    #[inline(never)]
+    fn admit_unless_open(this: &Arc<Self>) -> Result<Permit, Rejected> {
+        let now = clock::now();
+        let ticks = this.ticks(now);
+        let mut word = this.machine.load();
+        loop {
+            match word.state() {
+                State::Closed | State::MetricsOnly => {
+                    let started = this.is_timed().then_some(now);
+                    return Ok(Permit::ordinary(this.clone(), word.generation(), started));
+                }
+                State::Disabled => return Ok(Permit::unrecorded(this.clone())),
+                State::ForcedOpen => return Err(this.reject(None)),
+                State::Open => {
+                    let until = word.payload();
+                    if ticks < until {
+                        return Err(this.reject(Some(from_ticks(until - ticks))));
+                    }
+                    word = match this.machine.advance(word, State::HalfOpen, 0) {
+                        Ok(next) => {
+                            this.entered(State::Open, State::HalfOpen, Cause::OpenTimeOver);
+                            next
+                        }
+                        Err(next) => next,
+                    };
+                }
+                State::HalfOpen => match this.reserve_probe(word, ticks) {
+                    Ok(Some(probe)) => {
+                        return Ok(Permit::probe(this.clone(), word.generation(), probe, now));
+                    }
+                    Ok(None) => return Err(this.reject(None)),
+                    Err(next) => word = next,
+                },
+            }
+        }
+    }
+
+    /// A probe's slot; `Err` with the present word if the probation ended meanwhile.
+    fn reserve_probe(&self, word: Word, now: u64) -> Result<Option<super::probes::Reservation>, Word> {
+        let settings = self.settings.load();
+        let lease = now.saturating_add(to_ticks(settings.options.effective_lease()).max(1));
+        let capacity = settings.options.half_open_probes;
+        let Some(probe) = self.probes.reserve(word.generation(), now, lease, capacity) else {
+            return Ok(None);
+        };
+        let after = self.machine.load();
+        if after.generation() == word.generation() {
+            Ok(Some(probe))
+        } else {
+            self.probes.release(&probe);
+            Err(after)
+        }
+    }
+
+    fn reject(&self, retry_after: Option<Duration>) -> Rejected {
+        self.books.add(book::REJECTED, 1);
+        let rejected = Rejected::new(RejectionKind::CircuitOpen, self.name().clone());
+        match retry_after {
+            Some(after) => rejected.with_retry_after(after),
+            None => rejected,
+        }
+    }
+
+    pub(super) fn would_admit(&self, now: u64) -> bool {
+        let word = self.machine.load();
+        match word.state() {
+            State::Closed | State::Disabled | State::MetricsOnly => true,
+            State::ForcedOpen => false,
+            State::Open => now >= word.payload(),
+            State::HalfOpen => {
+                let capacity = self.settings.load().options.half_open_probes;
+                self.probes.has_free(word.generation(), now, capacity)
+            }
+        }
+    }
+
+    /// The tick at which a call may be admitted though nothing else happens.
+    pub(super) fn next_chance(&self, now: u64) -> Option<u64> {
+        let word = self.machine.load();
+        match word.state() {
+            State::Closed | State::Disabled | State::MetricsOnly => Some(now),
+            State::ForcedOpen => None,
+            State::Open => Some(word.payload()),
+            State::HalfOpen => {
+                let capacity = self.settings.load().options.half_open_probes;
+                self.probes.next_free(word.generation(), now, capacity)
+            }
+        }
+    }
+
+    // ===== decisions =====
+
+    /// Does a result of `generation` still count?
+    #[inline]
+    pub(super) fn is_current(&self, generation: Generation) -> bool {
+        self.machine.glance().generation() == generation
+    }
+
+    /// What the outcome of a call of `generation` does to the state. `false` if it comes too late to do
+    /// anything.
+    #[inline]
+    pub(super) fn decide(&self, generation: Generation, outcome: Outcome, slow: bool) -> bool {
+        let word = self.machine.glance();
+        if word.generation() != generation {
+            return false;
+        }
+        match word.state() {
+            State::Closed | State::MetricsOnly => self.weigh(generation, outcome, slow),
+            State::HalfOpen => self.probe_ended(generation, outcome),
+            State::Open | State::ForcedOpen | State::Disabled => true,
+        }
+    }
+
+    #[inline]
+    fn weigh(&self, generation: Generation, outcome: Outcome, slow: bool) -> bool {
+        match outcome.verdict() {
+            Verdict::Success => {
+                if !self.machine.clear_streak(generation) {
+                    return false;
+                }
+            }
+            Verdict::Failure => match self.machine.extend_streak(generation) {
+                None => return false,
+                Some(failures) => {
+                    let limit = u64::from(self.hot.consecutive_failures.load(Relaxed));
+                    if limit != 0 && failures >= limit {
+                        self.trip(generation, outcome, |open_for| Cause::ConsecutiveFailures {
+                            failures,
+                            last: outcome.reason(),
+                            open_for,
+                        });
+                    }
+                }
+            },
+            Verdict::Throttled => {}
+            Verdict::Neutral => return true,
+        }
+        if self.hot.flags.load(Relaxed) & WINDOWED != 0 {
+            self.weigh_rates(generation, outcome, slow);
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn weigh_rates(&self, generation: Generation, outcome: Outcome, slow: bool) {
+        let settings = self.settings.load();
+        let Some(window) = &settings.window else { return };
+        let sample = Sample {
+            failed: matches!(outcome.verdict(), Verdict::Failure | Verdict::Throttled),
+            slow,
+        };
+        // A count window needs no clock.
+        let now = match **window {
+            Window::Count(_) => 0,
+            Window::Time(_) => self.now(),
+        };
+        let Some(Tally { calls, failed, slow }) = window.record(generation, now, sample) else {
+            return;
+        };
+        let options = &settings.options;
+        if calls < options.effective_minimum() {
+            return;
+        }
+        if options
+            .failure_rate
+            .is_some_and(|rate| reaches(failed, calls, rate))
+        {
+            self.trip(generation, outcome, |open_for| Cause::FailureRate {
+                failed,
+                calls,
+                open_for,
+            });
+        } else if options
+            .slow_call_rate
+            .is_some_and(|rate| reaches(slow, calls, rate))
+        {
+            self.trip(generation, outcome, |open_for| Cause::SlowCallRate {
+                slow,
+                calls,
+                open_for,
+            });
+        }
+    }
+
+    /// From closed to open.
+    #[cold]
+    fn trip(&self, generation: Generation, outcome: Outcome, cause: impl FnOnce(Duration) -> Cause) {
+        let now = self.now();
+        let settings = self.settings.load();
+        let closed_for = now.saturating_sub(self.history.entered.load(Relaxed));
+        let failed_probations = if closed_for >= to_ticks(settings.options.effective_steady()) {
+            0
+        } else {
+            self.history.failed_probations.load(Relaxed)
+        };
+        self.open(
+            generation,
+            State::Closed,
+            failed_probations,
+            outcome,
+            &settings.options,
+            cause,
+        );
+    }
+
+    /// A probe, or an outcome recorded by hand, during a probation.
+    fn probe_ended(&self, generation: Generation, outcome: Outcome) -> bool {
+        match outcome.verdict() {
+            Verdict::Success => self.probe_succeeded(generation),
+            Verdict::Neutral => self.is_current(generation),
+            Verdict::Failure | Verdict::Throttled => {
+                let settings = self.settings.load();
+                let failed_probations = self.history.failed_probations.load(Relaxed).saturating_add(1);
+                self.open(
+                    generation,
+                    State::HalfOpen,
+                    failed_probations,
+                    outcome,
+                    &settings.options,
+                    |open_for| Cause::ProbeFailed {
+                        reason: outcome.reason(),
+                        open_for,
+                    },
+                )
+            }
+        }
+    }
+
+    pub(super) fn probe_succeeded(&self, generation: Generation) -> bool {
+        let threshold = self.settings.load().options.success_threshold;
+        match self.machine.pass_probe(generation, threshold.into()) {
+            Probation::GoesOn => true,
+            Probation::Passed => {
+                self.entered(State::HalfOpen, State::Closed, Cause::ProbesSucceeded);
+                true
+            }
+            Probation::Stale => false,
+        }
+    }
+
+    fn open(
+        &self,
+        generation: Generation,
+        from: State,
+        failed_probations: u32,
+        outcome: Outcome,
+        options: &CircuitBreakerBuilder,
+        cause: impl FnOnce(Duration) -> Cause,
+    ) -> bool {
+        let open_for = options.open_time(failed_probations, random::unit(), outcome.retry_after());
+        let until = self.now().saturating_add(to_ticks(open_for));
+        let opened = self.machine.leave(generation, from, State::Open, until);
+        if opened {
+            self.history.failed_probations.store(failed_probations, Relaxed);
+            self.entered(from, State::Open, cause(open_for));
+        }
+        opened
+    }
+
+    // ===== by hand =====
+
+    pub(super) fn force(&self, to: State) {
+        let until = match to {
+            State::Open => {
+                let settings = self.settings.load();
+                let grown = self.history.failed_probations.load(Relaxed);
+                let open_for = settings.options.open_time(grown, random::unit(), None);
+                self.now().saturating_add(to_ticks(open_for))
+            }
+            _ => 0,
+        };
+        let from = self.machine.force(to, until);
+        self.entered(from, to, Cause::ByHand);
+    }
+
+    pub(super) fn reset(&self) {
+        let from = self.machine.force(State::Closed, 0);
+        self.books.rebase();
+        self.history.clear();
+        self.entered(from, State::Closed, Cause::ByHand);
+    }
+
+    pub(super) fn record_by_hand(&self, outcome: Outcome) {
+        let word = self.machine.load();
+        if word.state() == State::Disabled {
+            return;
+        }
+        let current = self.decide(word.generation(), outcome, false);
+        self.book(outcome, false, current);
+    }
+
+    pub(super) fn reconfigure(&self, options: CircuitBreakerBuilder) {
+        let before = self.settings.load_full();
+        let settings = Settings::new(options, Some(&before));
+        self.hot.set(&settings.options);
+        self.settings.store(Arc::new(settings));
+        // More probes may be allowed now.
+        self.waiters.wake();
+        tracing::info!(target: "buttress::circuit_breaker", policy = %self.name(), "policy changed");
+        self.events.emit(super::CONCERN, self.name(), || PolicyChanged);
+    }
+
+    // ===== books =====
+
+    #[inline]
+    pub(super) fn book(&self, outcome: Outcome, slow: bool, current: bool) {
+        let index = if !current {
+            book::STALE
+        } else {
+            match outcome.verdict() {
+                Verdict::Success => book::SUCCESS,
+                Verdict::Failure => book::FAILURE,
+                Verdict::Throttled => book::THROTTLED,
+                Verdict::Neutral => book::NEUTRAL,
+            }
+        };
+        self.books.add(index, 1);
+        if slow && current {
+            self.books.add(book::SLOW, 1);
+        }
+    }
+
+    /// Everything that a change of state entails, once the machine has made it.
+    #[cold]
+    fn entered(&self, from: State, to: State, cause: Cause) {
+        let now = self.now();
+        self.history.entered(to, now);
+        self.waiters.wake();
+        let name = self.name();
+        match to {
+            State::Open | State::ForcedOpen => {
+                tracing::warn!(target: "buttress::circuit_breaker", policy = %name, %from, %to, %cause, "circuit opened");
+            }
+            _ => {
+                tracing::info!(target: "buttress::circuit_breaker", policy = %name, %from, %to, %cause, "circuit changed");
+            }
+        }
+        self.events
+            .emit(super::CONCERN, name, || Transition { from, to, cause });
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let now = self.now();
+        let word = self.machine.load();
+        let open_until = (word.state() == State::Open).then_some(word.payload());
+        let state = match open_until {
+            Some(until) if now >= until => State::HalfOpen,
+            _ => word.state(),
+        };
+        let counted = matches!(word.state(), State::Closed | State::MetricsOnly);
+        let settings = self.settings.load();
+        let tally = match &settings.window {
+            Some(window) if counted => window.tally(word.generation(), now),
+            _ => Tally::default(),
+        };
+        let rate = |part: u64| (tally.calls > 0).then(|| part as f64 / tally.calls as f64);
+        let read = self.books.read();
+        let recoveries = self.history.recoveries.load(Relaxed);
+        Snapshot {
+            name: self.name().clone(),
+            state,
+            total: read[..book::SLOW].iter().sum(),
+            success: read[book::SUCCESS],
+            failure: read[book::FAILURE],
+            throttled: read[book::THROTTLED],
+            neutral: read[book::NEUTRAL],
+            cancelled: read[book::CANCELLED],
+            rejected: read[book::REJECTED],
+            stale: read[book::STALE],
+            slow: read[book::SLOW],
+            consecutive_failures: if counted { word.payload() } else { 0 },
+            failure_rate: rate(tally.failed),
+            slow_rate: rate(tally.slow),
+            time_in_state: from_ticks(now.saturating_sub(self.history.entered.load(Relaxed))),
+            retry_after: open_until
+                .filter(|&until| until > now)
+                .map(|until| from_ticks(until - now)),
+            times_opened: self.history.opened.load(Relaxed),
+            mean_time_to_recover: self
+                .history
+                .recovery_time
+                .load(Relaxed)
+                .checked_div(recoveries)
+                .map(from_ticks),
+        }
+    }
+}
+
+/// Is `part / whole` at or above `rate`? Exactly so for rates of up to six decimals: a product of floats would
+/// call 3 of 10 less than 0.3.
+fn reaches(part: u64, whole: u64, rate: f64) -> bool {
+    const MILLION: f64 = 1_000_000.0;
+    part * 1_000_000 >= (rate * MILLION).round() as u64 * whole
+}
+
+impl Settings {
+    fn new(options: CircuitBreakerBuilder, before: Option<&Self>) -> Self {
+        let kept = before
+            .filter(|b| b.options.window == options.window)
+            .and_then(|b| b.window.clone());
+        let window = options.uses_window().then(|| {
+            kept.unwrap_or_else(|| {
+                Arc::new(match options.window {
+                    WindowShape::Calls(calls) => Window::Count(CountWindow::new(calls)),
+                    WindowShape::Time(time) => Window::Time(TimeWindow::new(to_ticks(time))),
+                })
+            })
+        });
+        Self { options, window }
+    }
+}
+
+impl Hot {
+    fn new(options: &CircuitBreakerBuilder) -> Self {
+        let hot = Self {
+            flags: AtomicU32::new(0),
+            consecutive_failures: AtomicU32::new(0),
+            slow_after: AtomicU64::new(0),
+        };
+        hot.set(options);
+        hot
+    }
+
+    fn set(&self, options: &CircuitBreakerBuilder) {
+        let timed = if options.slow_call_rate.is_some() {
+            TIMED
+        } else {
+            0
+        };
+        let windowed = if options.uses_window() { WINDOWED } else { 0 };
+        self.flags.store(timed | windowed, Relaxed);
+        self.consecutive_failures
+            .store(options.consecutive_failures.unwrap_or(0), Relaxed);
+        let slow_after = u64::try_from(options.effective_slow_after().as_nanos()).unwrap_or(u64::MAX);
+        self.slow_after.store(slow_after, Relaxed);
+    }
+}
+
+impl History {
+    fn entered(&self, to: State, now: u64) {
+        self.entered.store(now, Relaxed);
+        match to {
+            State::Open | State::ForcedOpen => {
+                self.opened.fetch_add(1, Relaxed);
+                // One outage from the first opening to the closing, however many probations fail in between.
+                let _ = self.outage.compare_exchange(0, now.max(1), AcqRel, Acquire);
+            }
+            State::Closed => {
+                let since = self.outage.swap(0, AcqRel);
+                if since != 0 {
+                    self.recovery_time.fetch_add(now.saturating_sub(since), Relaxed);
+                    self.recoveries.fetch_add(1, Relaxed);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn clear(&self) {
+        for count in [&self.opened, &self.recoveries, &self.recovery_time, &self.outage] {
+            count.store(0, Relaxed);
+        }
+        self.failed_probations.store(0, Relaxed);
+    }
+}

@@ -1,0 +1,78 @@
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use super::{CircuitBreaker, future::CircuitBreakerFuture};
+use crate::{
+    error::CallError,
+    outcome::{Plain, Protocol},
+};
+
+/// A service behind a circuit breaker.
+///
+/// Its readiness is that of the inner service: a refusal comes from the future, since an error from
+/// `poll_ready` would mean that the service is to be thrown away.
+#[derive(Clone, Debug)]
+pub struct CircuitBreakerService<S, P = Plain> {
+    inner: S,
+    breaker: Option<CircuitBreaker>,
+    protocol: P,
+}
+
+impl<S, P> CircuitBreakerService<S, P> {
+    pub(super) fn new(inner: S, breaker: Option<CircuitBreaker>, protocol: P) -> Self {
+        Self {
+            inner,
+            breaker,
+            protocol,
+        }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the breaker.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, P, Request> Service<Request> for CircuitBreakerService<S, P>
+where
+    S: Service<Request>,
+    S::Error: CallError,
+    P: Protocol<S::Response, S::Error>,
+{
+    type Response = P::Response<super::Permit>;
+    type Error = S::Error;
+    type Future = CircuitBreakerFuture<S::Future, P>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request) -> Self::Future {
+        let mut permit = match self.breaker.as_ref().map(CircuitBreaker::admit) {
+            None => None,
+            Some(Ok(permit)) => Some(permit),
+            Some(Err(rejected)) => return CircuitBreakerFuture::rejected(rejected),
+        };
+        if let Some(permit) = &mut permit {
+            permit.set_inside(true);
+        }
+        let future = self.inner.call(request);
+        if let Some(permit) = &mut permit {
+            permit.set_inside(false);
+        }
+        CircuitBreakerFuture::admitted(future, permit, self.protocol.clone())
+    }
+}
