@@ -72,6 +72,8 @@ mod core;
 mod future;
 mod gate;
 mod layer;
+#[cfg(all(test, loom))]
+mod loom;
 mod permit;
 mod policy;
 mod probes;
