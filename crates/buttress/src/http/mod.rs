@@ -2,6 +2,7 @@
 //!
 //! * [`Http`] and [`Grpc`] say when a call is over and what it says about the service that answered, to the end
 //!   of the stream. Every layer that wants to know takes one of them.
+//! * [`RespondLayer`] turns what a layer refused into a response, at the edge of a server.
 //!
 //! ```
 //! use std::{convert::Infallible, sync::mpsc};
@@ -55,12 +56,14 @@
 mod grpc;
 mod head;
 mod observed;
+pub mod respond;
 mod retry_after;
 mod status;
 
 pub use grpc::{ClassifyCode, CodeVerdict, Grpc};
 pub use head::ResponseHead;
 pub use observed::{EndOfBody, Observed};
+pub use respond::{Edge, GrpcResponder, HttpResponder, RespondLayer, Responder};
 pub use status::{ClassifyHead, Http, StatusVerdict};
 
 #[cfg(test)]

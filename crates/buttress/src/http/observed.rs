@@ -4,6 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Buf;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -152,7 +153,7 @@ where
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(data), Some(token)) = (frame.data_ref(), this.token.as_mut()) {
                     // An empty frame is how some servers end a stream: it is no sign of work done.
-                    if !*this.data && bytes::Buf::has_remaining(data) {
+                    if !*this.data && data.has_remaining() {
                         *this.data = true;
                         token.data();
                     }

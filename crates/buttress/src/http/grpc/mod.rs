@@ -6,8 +6,10 @@ use std::time::Duration;
 use http::HeaderMap;
 use http_body::Body;
 
+pub(super) use code::GRPC_STATUS;
 pub use code::{ClassifyCode, CodeVerdict};
 use code::{code_in, code_of};
+pub(super) use pushback::PUSHBACK;
 use pushback::Pushback;
 
 use super::{
