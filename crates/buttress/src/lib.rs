@@ -5,6 +5,7 @@ pub mod clock;
 pub mod context;
 pub mod duration;
 pub mod error;
+pub mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod outcome;
