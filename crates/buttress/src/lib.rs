@@ -8,6 +8,8 @@ pub mod error;
 pub mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod outcome;
 mod random;
 pub mod registry;
