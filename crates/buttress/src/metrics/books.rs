@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{Outcomes, Snapshot, recent::Recent};
 use crate::{
@@ -72,23 +72,23 @@ impl Books {
 
     /// The headers have come and the end has not.
     #[inline]
-    pub(super) fn headers_came(&self, after: Duration) {
-        self.headers.record(after);
-        self.recent.record(after);
+    pub(super) fn headers_came(&self, nanos: u64) {
+        self.headers.record_nanos(nanos);
+        self.recent.record(nanos);
     }
 
     /// The answer came and ended in one.
     #[inline]
-    pub(super) fn ended_at_once(&self, ending: Ending, after: Duration) {
-        self.at_once.record(after);
-        self.recent.record(after);
+    pub(super) fn ended_at_once(&self, ending: Ending, nanos: u64) {
+        self.at_once.record_nanos(nanos);
+        self.recent.record(nanos);
         self.counts.add(ending as usize, 1);
     }
 
     /// The call ended after its headers, or without any answer at all.
     #[inline]
-    pub(super) fn ended(&self, ending: Ending, after: Duration) {
-        self.end.record(after);
+    pub(super) fn ended(&self, ending: Ending, nanos: u64) {
+        self.end.record_nanos(nanos);
         self.counts.add(ending as usize, 1);
     }
 

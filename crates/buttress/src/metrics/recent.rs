@@ -22,8 +22,8 @@ impl Recent {
     }
 
     #[inline]
-    pub(super) fn record(&self, duration: Duration) {
-        let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    pub(super) fn record(&self, nanos: u64) {
+        let micros = u32::try_from(nanos / 1000).unwrap_or(u32::MAX);
         let place = self.next.fetch_add(1, Relaxed) % CALLS;
         self.micros[place].store(micros.saturating_add(1), Relaxed);
     }

@@ -1,8 +1,9 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use super::{Shared, books::Ending};
 use crate::{
     clock::{self, Instant},
+    histogram::nanos,
     outcome::{Head, Outcome, Token},
 };
 
@@ -37,8 +38,8 @@ impl MetricsToken {
     }
 
     #[inline]
-    fn elapsed(&self) -> Duration {
-        clock::now().saturating_duration_since(self.began)
+    fn elapsed_nanos(&self) -> u64 {
+        nanos(clock::now().saturating_duration_since(self.began))
     }
 }
 
@@ -46,7 +47,7 @@ impl Token for MetricsToken {
     #[inline]
     fn head(&mut self, _: Head) {
         if let (Some(shared), false) = (&self.running, self.headers_came) {
-            shared.books.headers_came(self.elapsed());
+            shared.books.headers_came(self.elapsed_nanos());
             self.headers_came = true;
         }
     }
@@ -56,9 +57,9 @@ impl Token for MetricsToken {
         if let Some(shared) = self.running.take() {
             let ending = Ending::of(&outcome);
             if self.headers_came {
-                shared.books.ended(ending, self.elapsed());
+                shared.books.ended(ending, self.elapsed_nanos());
             } else {
-                shared.books.ended_at_once(ending, self.elapsed());
+                shared.books.ended_at_once(ending, self.elapsed_nanos());
             }
         }
     }
@@ -73,7 +74,7 @@ impl Drop for MetricsToken {
             } else {
                 Ending::Cancelled
             };
-            shared.books.ended(ending, self.elapsed());
+            shared.books.ended(ending, self.elapsed_nanos());
         }
     }
 }
