@@ -8,8 +8,11 @@ pub mod config;
 pub mod context;
 pub mod duration;
 pub mod error;
+pub mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod outcome;
 mod random;
 pub mod registry;
