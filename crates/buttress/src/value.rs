@@ -3,6 +3,9 @@
 //! It prints itself as JSON, so that state can be shown without any serialisation library; with the `serde`
 //! feature it reads and writes every format that serde knows.
 
+#[cfg(feature = "serde")]
+mod serde;
+
 use std::{borrow::Cow, fmt};
 
 /// A value as JSON and TOML have them.
