@@ -9,6 +9,8 @@ pub mod error;
 pub mod http;
 pub mod outcome;
 mod random;
+#[cfg(feature = "recover")]
+pub mod recover;
 pub mod registry;
 mod striped;
 pub mod value;
