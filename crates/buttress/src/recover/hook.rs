@@ -42,9 +42,9 @@ struct Here {
 /// again, no more.
 ///
 /// The backtrace is captured whatever `RUST_BACKTRACE` says, for panics that a [`Recover`](super::Recover) will
-/// catch; others pay for one look at a thread-local. Capturing takes microseconds, and showing it, which a log
-/// does, milliseconds: if strangers can make your handlers panic at will, that is what they can spend. Guarded
-/// calls pay about a nanosecond.
+/// catch; others pay for one look at a thread-local. Capturing is slow, and showing it, which a log does, much
+/// slower: if strangers can make your handlers panic at will, that is time that they can spend. A guarded call
+/// that does not panic counts a thread-local up and down, no more.
 ///
 /// ```
 /// buttress::recover::install_hook();

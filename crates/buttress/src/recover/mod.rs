@@ -56,8 +56,8 @@
 //! * An instance that panicked in `call` is lost, not only its call. Hosts that clone the service for each call
 //!   (axum, hyper-util) do not notice; code that keeps a single instance keeps a spare clone beside it.
 //! * Not caught: the service's `Clone`, and the drop of a service, future or body that did not panic before.
-//! * What a panic costs is about a microsecond and more for the unwinding. A call that does not panic costs no
-//!   allocation and no atomic operation beyond a load.
+//! * A panic is dear: it allocates and unwinds. A call that does not panic costs no allocation and no atomic
+//!   operation beyond a load.
 
 #[cfg(feature = "http")]
 mod body;

@@ -47,7 +47,7 @@ pub struct Panic {
     /// The line that panicked, as `file:line:column`. Only with [`install_hook`](super::install_hook).
     pub location: Option<String>,
     /// The way to that line. Only with [`install_hook`](super::install_hook). Its symbols are looked up when it
-    /// is first shown, which takes milliseconds.
+    /// is first shown, which is slow.
     pub backtrace: Option<Arc<Backtrace>>,
 }
 
