@@ -334,3 +334,12 @@ impl<P, F, O, M, R, B, E, I> Stack<Server<P, F>, O, M, R, B, E, I> {
         })
     }
 }
+
+#[cfg(all(
+    test,
+    not(loom),
+    feature = "circuit-breaker",
+    feature = "metrics",
+    feature = "recover"
+))]
+mod tests;
