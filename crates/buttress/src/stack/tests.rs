@@ -218,7 +218,10 @@ async fn snapshots_are_json() {
     assert_eq!(json["upstream"]["circuitBreaker"]["totalCalls"], 1);
     assert_eq!(json["upstream"]["circuitBreaker"]["successCalls"], 1);
     #[cfg(feature = "serde")]
-    assert_eq!(serde_json::to_string(&state).expect("serialises"), state.to_string());
+    assert_eq!(
+        serde_json::to_string(&state).expect("serialises"),
+        state.to_string()
+    );
 }
 
 #[tokio::test]
