@@ -248,9 +248,9 @@ impl Body for Script {
     }
 }
 
-fn answering(
-    status: u16,
-) -> impl Fn(Request<()>) -> std::future::Ready<Result<Response<Full<Bytes>>, Error<Infallible>>> + Clone {
+type Answer = Result<Response<Full<Bytes>>, Error<Infallible>>;
+
+fn answering(status: u16) -> impl Fn(Request<()>) -> std::future::Ready<Answer> + Clone {
     move |_| {
         let mut response = Response::new(Full::from("body"));
         *response.status_mut() = StatusCode::from_u16(status).expect("a status");

@@ -65,7 +65,6 @@ pub struct KeyedCircuitBreaker {
 
 struct Shared {
     map: Keyed<Arc<str>, CircuitBreaker>,
-    overflow: CircuitBreaker,
     prefix: Arc<str>,
     policy: CircuitBreakerBuilder,
     policies: HashMap<String, CircuitBreakerBuilder>,
@@ -138,14 +137,13 @@ impl Shared {
     fn new(options: KeyedCircuitBreakerBuilder) -> Self {
         let overflow = make(&options.prefix, "*", &options.policy);
         let shared = Self {
-            map: Keyed::new(options.max_keys, options.idle, overflow.clone()),
-            overflow,
+            map: Keyed::new(options.max_keys, options.idle, overflow),
             prefix: options.prefix,
             policy: options.policy,
             policies: options.policies,
             events: Arc::default(),
         };
-        shared.forward_events_of(&shared.overflow);
+        shared.forward_events_of(shared.map.overflow());
         shared
     }
 
@@ -184,7 +182,7 @@ impl KeyedCircuitBreaker {
     #[must_use]
     pub fn get(&self, key: &str) -> CircuitBreaker {
         if key.len() > LONGEST_KEY {
-            return self.shared.overflow.clone();
+            return self.shared.map.overflow().clone();
         }
         let shared = &self.shared;
         let found = shared.map.get_or_insert_with(key, Arc::from, |key: &Arc<str>| {
@@ -232,6 +230,12 @@ impl KeyedCircuitBreaker {
             breaker.reset();
         }
         breaker.is_some()
+    }
+
+    /// Forgets the breaker of `key`, whatever its state; the next use of the key makes a new one. Returns the old
+    /// one, with which calls in flight go on.
+    pub fn remove(&self, key: &str) -> Option<CircuitBreaker> {
+        self.shared.map.remove(key)
     }
 
     /// Resets every breaker.
@@ -283,10 +287,8 @@ impl KeyedCircuitBreaker {
     }
 
     fn breakers(&self) -> Vec<CircuitBreaker> {
-        let mut all = Vec::with_capacity(self.len() + 1);
-        self.shared.map.for_each(|_, breaker| all.push(breaker.clone()));
-        all.push(self.shared.overflow.clone());
-        all
+        let keyed = self.shared.map.snapshot().into_iter().map(|(_, breaker)| breaker);
+        keyed.chain([self.shared.map.overflow().clone()]).collect()
     }
 }
 
@@ -402,7 +404,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let breaker = match (self.key)(&request) {
             Some(key) => self.breakers.get(key),
-            None => self.breakers.shared.overflow.clone(),
+            None => self.breakers.shared.map.overflow().clone(),
         };
         call_admitted(&mut self.inner, request, Some(breaker.admit()), &self.protocol)
     }
