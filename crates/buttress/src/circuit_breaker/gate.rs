@@ -213,4 +213,10 @@ impl Waiters {
     fn list(&self) -> MutexGuard<'_, Vec<Option<Waker>>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// How many wait by the counter, and how many wakers there are.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn registered(&self) -> (usize, usize) {
+        (self.waiting.load(Relaxed), self.list().iter().flatten().count())
+    }
 }

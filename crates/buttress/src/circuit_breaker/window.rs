@@ -36,6 +36,8 @@ pub(super) struct Tally {
     pub(super) slow: u64,
 }
 
+// There is one of it in a breaker, behind an `Arc`: a box inside would only add a step.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub(super) enum Window {
     Count(CountWindow),
