@@ -539,7 +539,8 @@ impl Core {
 /// call 3 of 10 less than 0.3.
 fn reaches(part: u64, whole: u64, rate: f64) -> bool {
     const MILLION: f64 = 1_000_000.0;
-    part * 1_000_000 >= (rate * MILLION).round() as u64 * whole
+    // A rate that rounds to nothing still wants one.
+    part > 0 && part * 1_000_000 >= (rate * MILLION).round() as u64 * whole
 }
 
 impl Settings {

@@ -442,3 +442,18 @@ async fn triggers_work_side_by_side() {
     }
     assert_eq!(breaker.state(), State::Open, "five of ten were slow");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_however_small_needs_a_failure() {
+    let breaker = built(
+        rates()
+            .failure_rate(1e-9)
+            .slow_call_rate(1e-9)
+            .count_window(10)
+            .minimum_calls(1),
+    );
+    calls(&breaker, 100, SUCCESS);
+    assert_eq!(breaker.state(), State::Closed);
+    one(&breaker, FAILURE);
+    assert_eq!(breaker.state(), State::Open);
+}
