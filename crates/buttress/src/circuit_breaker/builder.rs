@@ -331,7 +331,9 @@ impl CircuitBreakerBuilder {
         } else {
             cap
         };
-        let time = time.mul_f64(1.0 - self.open_jitter * draw);
+        let share = 1.0 - self.open_jitter * draw;
+        // As a float the longest durations round up to more than there is.
+        let time = Duration::try_from_secs_f64(time.as_secs_f64() * share).unwrap_or(time);
         time.max(asked.unwrap_or_default().min(cap))
     }
 }

@@ -97,3 +97,40 @@ fn presets_build_and_are_what_they_say() {
         assert_eq!(breaker.state(), State::Closed);
     }
 }
+
+#[test]
+fn the_ends_of_every_range_build() {
+    let o = CircuitBreaker::builder;
+    for options in [
+        o().consecutive_failures(1),
+        o().consecutive_failures(u32::MAX),
+        o().consecutive_failures(None),
+        o().failure_rate(1.0).slow_call_rate(f64::MIN_POSITIVE),
+        o().count_window(1).minimum_calls(1).failure_rate(1.0),
+        o().count_window(1).failure_rate(1.0),
+        o().time_window(Duration::from_millis(10))
+            .minimum_calls(u32::MAX)
+            .failure_rate(1.0),
+        o().time_window(Duration::MAX).failure_rate(1.0),
+        o().open_for(Duration::from_nanos(1)),
+        o().open_for(Duration::MAX).open_jitter(0.0),
+        o().max_open_for(MINUTE),
+        o().open_jitter(0.0),
+        o().open_jitter(1.0),
+        o().half_open_probes(1024),
+        o().probe_lease(Duration::MAX).slow_after(Duration::MAX),
+    ] {
+        let breaker = built(options);
+        // And none of them panics when it is used.
+        for outcome in [FAILURE, SUCCESS] {
+            if let Ok(permit) = breaker.try_acquire() {
+                permit.record(outcome);
+            }
+        }
+        breaker.transition_to(State::Open);
+        let _ = breaker.try_acquire();
+        breaker.transition_to(State::HalfOpen);
+        drop(permit(&breaker));
+        let _ = breaker.snapshot();
+    }
+}
