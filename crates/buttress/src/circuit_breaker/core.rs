@@ -334,22 +334,25 @@ impl Core {
     /// From closed to open.
     #[cold]
     fn trip(&self, generation: Generation, outcome: Outcome, cause: impl FnOnce(Duration) -> Cause) {
-        let now = self.now();
         let settings = self.settings.load();
-        let closed_for = now.saturating_sub(self.history.entered.load(Relaxed));
-        let failed_probations = if closed_for >= to_ticks(settings.options.effective_steady()) {
-            0
-        } else {
-            self.history.failed_probations.load(Relaxed)
-        };
         self.open(
             generation,
             State::Closed,
-            failed_probations,
+            self.growth_after_closed(&settings.options),
             outcome,
             &settings.options,
             cause,
         );
+    }
+
+    /// How many failed probations the open time has grown by, if the closed state ends now.
+    fn growth_after_closed(&self, options: &CircuitBreakerBuilder) -> u32 {
+        let closed_for = self.now().saturating_sub(self.history.entered.load(Relaxed));
+        if closed_for >= to_ticks(options.effective_steady()) {
+            0
+        } else {
+            self.history.failed_probations.load(Relaxed)
+        }
     }
 
     /// A probe, or an outcome recorded by hand, during a probation.
@@ -409,9 +412,13 @@ impl Core {
     // ===== by hand =====
 
     pub(super) fn force(&self, to: State) {
+        let settings = self.settings.load();
+        if self.machine.glance().is_closed() {
+            let growth = self.growth_after_closed(&settings.options);
+            self.history.failed_probations.store(growth, Relaxed);
+        }
         let until = match to {
             State::Open => {
-                let settings = self.settings.load();
                 let grown = self.history.failed_probations.load(Relaxed);
                 let open_for = settings.options.open_time(grown, random::unit(), None);
                 self.now().saturating_add(to_ticks(open_for))

@@ -214,3 +214,37 @@ async fn a_bad_policy_changes_nothing() {
     one(&breaker, FAILURE);
     assert_eq!(breaker.state(), State::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn opened_by_hand_it_keeps_the_growth_only_until_it_was_steady() {
+    let grown = async || {
+        let breaker = built(
+            exact()
+                .consecutive_failures(1)
+                .success_threshold(1)
+                .open_growth(2.0),
+        );
+        one(&breaker, FAILURE);
+        advance(MINUTE).await;
+        one(&breaker, FAILURE);
+        advance(2 * MINUTE).await;
+        one(&breaker, SUCCESS);
+        assert_eq!(breaker.state(), State::Closed);
+        breaker
+    };
+    let breaker = grown().await;
+    breaker.transition_to(State::Open);
+    assert_eq!(breaker.snapshot().retry_after, Some(2 * MINUTE));
+
+    let breaker = grown().await;
+    advance(MINUTE).await;
+    breaker.transition_to(State::Open);
+    assert_eq!(breaker.snapshot().retry_after, Some(MINUTE));
+    advance(MINUTE).await;
+    one(&breaker, FAILURE);
+    assert_eq!(
+        breaker.snapshot().retry_after,
+        Some(2 * MINUTE),
+        "it grows from the beginning again"
+    );
+}
