@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use tokio_test::{assert_pending, assert_ready_ok, task};
@@ -289,4 +289,31 @@ async fn it_is_a_hint_and_the_permit_is_taken_in_the_call() {
         matches!(second.poll(), Poll::Ready(Err(_))),
         "who comes second is refused"
     );
+}
+
+/// A waker that owns a waiting service, as a task's waker may own the task.
+struct Owner(#[allow(dead_code)] Mutex<Option<Box<dyn Send>>>);
+
+impl Wake for Owner {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_owns_a_waiting_service_may_be_dropped() {
+    let breaker = built(exact());
+    breaker.force_open();
+    let (owned, _owned_handle) = gated(&breaker);
+    let mut owned = owned.into_inner();
+    let (service, _handle) = gated(&breaker);
+    let mut service = service.into_inner();
+
+    let noop = &mut Context::from_waker(Waker::noop());
+    assert!(owned.poll_ready(noop).is_pending());
+    let owner = Waker::from(Arc::new(Owner(Mutex::new(Some(Box::new(owned))))));
+    assert!(service.poll_ready(&mut Context::from_waker(&owner)).is_pending());
+    drop(owner);
+    assert_eq!(registered(&breaker), (2, 2));
+    // The waker that is replaced takes the service it owns with it, which then leaves its own place.
+    assert!(service.poll_ready(noop).is_pending());
+    assert_eq!(registered(&breaker), (1, 1));
 }
