@@ -227,6 +227,10 @@ const STAMP_SHIFT: u32 = 24;
 const COUNT: u64 = (1 << STAMP_SHIFT) - 1;
 const EPOCH_BITS: u32 = 24;
 const EPOCH: u64 = (1 << EPOCH_BITS) - 1;
+/// How many buckets late a call may be that was held up between reading the clock and writing. All other distances
+/// mean that the bucket is the old one, for epochs wrap around and a window may have rested for long: one of 10 ms
+/// goes through half of them in two hours and a half.
+const MOST_LATE: u64 = 256;
 
 impl TimeWindow {
     /// Below this the buckets would be shorter than a clock is worth.
@@ -311,7 +315,7 @@ fn follows(a: u64, b: u64) -> bool {
     let (generation_a, generation_b) = ((a >> EPOCH_BITS) as Generation, (b >> EPOCH_BITS) as Generation);
     if generation_a == generation_b {
         let ahead = a.wrapping_sub(b) & EPOCH;
-        ahead != 0 && ahead < 1 << (EPOCH_BITS - 1)
+        ahead != 0 && ahead < EPOCH - MOST_LATE
     } else {
         is_newer(generation_a, generation_b)
     }

@@ -457,3 +457,21 @@ async fn a_rate_however_small_needs_a_failure() {
     one(&breaker, FAILURE);
     assert_eq!(breaker.state(), State::Open);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_window_works_on_after_a_long_rest() {
+    for rest in [10 * MINUTE, 180 * MINUTE, 240 * MINUTE] {
+        let breaker = built(
+            rates()
+                .failure_rate(1.0)
+                .time_window(Duration::from_millis(10))
+                .minimum_calls(10),
+        );
+        (0..20).for_each(|_| one(&breaker, SUCCESS));
+        advance(rest).await;
+        calls(&breaker, 9, FAILURE);
+        assert_eq!(breaker.snapshot().failure_rate, Some(1.0), "after {rest:?}");
+        one(&breaker, FAILURE);
+        assert_eq!(breaker.state(), State::Open, "after {rest:?}");
+    }
+}
