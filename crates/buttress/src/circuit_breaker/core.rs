@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{
-            AtomicU32, AtomicU64,
+            AtomicU16, AtomicU32, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
@@ -22,7 +22,7 @@ use super::{
     snapshot::Snapshot,
     state::{Generation, Machine, Probation, State, Word},
     transition::{Cause, Transition},
-    window::{CountWindow, Sample, Tally, TimeWindow, Window},
+    window::{CountWindow, LIFETIME, Sample, Tally, TimeWindow, Window},
 };
 use crate::{
     clock::{self, Instant},
@@ -83,6 +83,8 @@ struct History {
     /// When it opened, if it has not closed since; 0 if it has.
     outage: AtomicU64,
     failed_probations: AtomicU32,
+    /// The generation in which the window was last made new.
+    window_born: AtomicU16,
     opened: AtomicU64,
     recoveries: AtomicU64,
     recovery_time: AtomicU64,
@@ -481,6 +483,7 @@ impl Core {
     fn entered(&self, from: State, to: State, cause: Cause) {
         let now = self.now();
         self.history.entered(to, now);
+        self.renew_window();
         self.waiters.wake();
         let name = self.name();
         match to {
@@ -493,6 +496,18 @@ impl Core {
         }
         self.events
             .emit(super::CONCERN, name, || Transition { from, to, cause });
+    }
+
+    /// Replaces a window that has seen so many generations that it might take a new one for an old one.
+    fn renew_window(&self) {
+        let generation = self.machine.load().generation();
+        let born = self.history.window_born.load(Relaxed);
+        if generation.wrapping_sub(born) < LIFETIME {
+            return;
+        }
+        self.history.window_born.store(generation, Relaxed);
+        self.settings
+            .rcu(|settings| Arc::new(Settings::new(settings.options.clone(), None)));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

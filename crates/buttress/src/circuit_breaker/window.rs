@@ -7,6 +7,9 @@
 //! * [`CountWindow`] really slides: a ring with a slot for each call. What a call pushes out is subtracted as
 //!   it is added, so the totals are those of the last *n* calls at any time.
 //! * [`TimeWindow`] has ten buckets. Its cost is that of ten loads, whatever the traffic.
+//!
+//! Stamps wrap around, so they can be told apart only while they are less than half their range apart. A window
+//! that is still empty takes any generation; one that has been in use is replaced after [`LIFETIME`] of them.
 
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ use crate::sync::atomic::{
 
 /// The most calls a count window may hold.
 pub(super) const MAX_CALLS: u32 = 1 << 20;
+
+/// For how many generations a window may be used: with some to spare, as long as `is_newer` can be trusted.
+pub(super) const LIFETIME: Generation = 1 << 14;
 
 const BUCKETS: u64 = 10;
 
@@ -129,9 +135,10 @@ impl CountWindow {
         let mut head = self.head.load(Relaxed);
         loop {
             let at = (head >> HEAD_BITS) as Generation;
+            let count = head & ((1 << HEAD_BITS) - 1);
             let (seen, to) = if at == generation {
-                (head & ((1 << HEAD_BITS) - 1), head + 1)
-            } else if is_newer(generation, at) {
+                (count, head + 1)
+            } else if is_newer(generation, at) || count == 0 {
                 (0, u64::from(generation) << HEAD_BITS | 1)
             } else {
                 return None;
@@ -169,7 +176,7 @@ impl CountWindow {
             let at = (totals >> HEAD_BITS) as Generation;
             let base = if at == generation {
                 totals
-            } else if is_newer(generation, at) {
+            } else if is_newer(generation, at) || totals == empty_totals(at) {
                 empty_totals(generation)
             } else {
                 return None;
