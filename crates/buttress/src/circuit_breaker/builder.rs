@@ -181,8 +181,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// How long a probe may take before its slot goes to another (`open_for`). What it says after that is
-    /// ignored.
+    /// How long a probe may take before its slot may go to another (`open_for`). What it says once it has lost its
+    /// slot is ignored.
     pub fn probe_lease(mut self, time: Duration) -> Self {
         self.probe_lease = Some(time);
         self

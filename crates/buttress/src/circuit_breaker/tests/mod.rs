@@ -1,4 +1,5 @@
-//! What a circuit breaker does, by theme. All on the paused clock.
+//! What a circuit breaker does, by theme. All on the paused clock; [`model`] compares long random histories with
+//! a model that is too simple to be wrong.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ mod by_hand;
 mod events;
 mod gate;
 mod memory;
+mod model;
 mod options;
 mod pitfalls;
 mod service;
