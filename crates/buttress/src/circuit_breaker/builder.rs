@@ -181,8 +181,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// How long a probe may take before its slot goes to another (`open_for`). What it says after that is
-    /// ignored.
+    /// How long a probe may take before its slot may go to another (`open_for`). What it says once it has lost its
+    /// slot is ignored.
     pub fn probe_lease(mut self, time: Duration) -> Self {
         self.probe_lease = Some(time);
         self
@@ -331,7 +331,9 @@ impl CircuitBreakerBuilder {
         } else {
             cap
         };
-        let time = time.mul_f64(1.0 - self.open_jitter * draw);
+        let share = 1.0 - self.open_jitter * draw;
+        // As a float the longest durations round up to more than there is.
+        let time = Duration::try_from_secs_f64(time.as_secs_f64() * share).unwrap_or(time);
         time.max(asked.unwrap_or_default().min(cap))
     }
 }

@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{
-            AtomicU32, AtomicU64,
+            AtomicU16, AtomicU32, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
@@ -22,7 +22,7 @@ use super::{
     snapshot::Snapshot,
     state::{Generation, Machine, Probation, State, Word},
     transition::{Cause, Transition},
-    window::{CountWindow, Sample, Tally, TimeWindow, Window},
+    window::{CountWindow, LIFETIME, Sample, Tally, TimeWindow, Window},
 };
 use crate::{
     clock::{self, Instant},
@@ -83,6 +83,8 @@ struct History {
     /// When it opened, if it has not closed since; 0 if it has.
     outage: AtomicU64,
     failed_probations: AtomicU32,
+    /// The generation in which the window was last made new.
+    window_born: AtomicU16,
     opened: AtomicU64,
     recoveries: AtomicU64,
     recovery_time: AtomicU64,
@@ -334,22 +336,25 @@ impl Core {
     /// From closed to open.
     #[cold]
     fn trip(&self, generation: Generation, outcome: Outcome, cause: impl FnOnce(Duration) -> Cause) {
-        let now = self.now();
         let settings = self.settings.load();
-        let closed_for = now.saturating_sub(self.history.entered.load(Relaxed));
-        let failed_probations = if closed_for >= to_ticks(settings.options.effective_steady()) {
-            0
-        } else {
-            self.history.failed_probations.load(Relaxed)
-        };
         self.open(
             generation,
             State::Closed,
-            failed_probations,
+            self.growth_after_closed(&settings.options),
             outcome,
             &settings.options,
             cause,
         );
+    }
+
+    /// How many failed probations the open time has grown by, if the closed state ends now.
+    fn growth_after_closed(&self, options: &CircuitBreakerBuilder) -> u32 {
+        let closed_for = self.now().saturating_sub(self.history.entered.load(Relaxed));
+        if closed_for >= to_ticks(options.effective_steady()) {
+            0
+        } else {
+            self.history.failed_probations.load(Relaxed)
+        }
     }
 
     /// A probe, or an outcome recorded by hand, during a probation.
@@ -409,9 +414,13 @@ impl Core {
     // ===== by hand =====
 
     pub(super) fn force(&self, to: State) {
+        let settings = self.settings.load();
+        if self.machine.glance().is_closed() {
+            let growth = self.growth_after_closed(&settings.options);
+            self.history.failed_probations.store(growth, Relaxed);
+        }
         let until = match to {
             State::Open => {
-                let settings = self.settings.load();
                 let grown = self.history.failed_probations.load(Relaxed);
                 let open_for = settings.options.open_time(grown, random::unit(), None);
                 self.now().saturating_add(to_ticks(open_for))
@@ -474,6 +483,7 @@ impl Core {
     fn entered(&self, from: State, to: State, cause: Cause) {
         let now = self.now();
         self.history.entered(to, now);
+        self.renew_window();
         self.waiters.wake();
         let name = self.name();
         match to {
@@ -486,6 +496,18 @@ impl Core {
         }
         self.events
             .emit(super::CONCERN, name, || Transition { from, to, cause });
+    }
+
+    /// Replaces a window that has seen so many generations that it might take a new one for an old one.
+    fn renew_window(&self) {
+        let generation = self.machine.load().generation();
+        let born = self.history.window_born.load(Relaxed);
+        if generation.wrapping_sub(born) < LIFETIME {
+            return;
+        }
+        self.history.window_born.store(generation, Relaxed);
+        self.settings
+            .rcu(|settings| Arc::new(Settings::new(settings.options.clone(), None)));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -539,7 +561,8 @@ impl Core {
 /// call 3 of 10 less than 0.3.
 fn reaches(part: u64, whole: u64, rate: f64) -> bool {
     const MILLION: f64 = 1_000_000.0;
-    part * 1_000_000 >= (rate * MILLION).round() as u64 * whole
+    // A rate that rounds to nothing still wants one.
+    part > 0 && part * 1_000_000 >= (rate * MILLION).round() as u64 * whole
 }
 
 impl Settings {

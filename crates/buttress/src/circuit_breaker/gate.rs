@@ -172,6 +172,9 @@ pub(super) struct Waiters {
 impl Waiters {
     /// Leaves a waker, in the place held already or in a new one.
     fn wait(&self, ticket: Option<usize>, waker: &Waker) -> usize {
+        // Cloned before the lock and, where it takes a place, dropped after it: a waker is foreign code, and may own
+        // a service that waits here too.
+        let waker = waker.clone();
         let mut list = self.list();
         let ticket = ticket.unwrap_or_else(|| {
             self.waiting.fetch_add(1, Relaxed);
@@ -183,13 +186,11 @@ impl Waiters {
                 }
             }
         });
-        match &mut list[ticket] {
-            Some(kept) => kept.clone_from(waker),
-            place => *place = Some(waker.clone()),
-        }
+        let replaced = list[ticket].replace(waker);
         drop(list);
         // Either the waiter sees the new state, or who changed it sees the waiter.
         fence(SeqCst);
+        drop(replaced);
         ticket
     }
 
@@ -212,5 +213,11 @@ impl Waiters {
 
     fn list(&self) -> MutexGuard<'_, Vec<Option<Waker>>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many wait by the counter, and how many wakers there are.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn registered(&self) -> (usize, usize) {
+        (self.waiting.load(Relaxed), self.list().iter().flatten().count())
     }
 }

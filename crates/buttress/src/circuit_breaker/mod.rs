@@ -86,6 +86,9 @@ mod state;
 mod transition;
 mod window;
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 pub use builder::CircuitBreakerBuilder;
 pub use call::Call;
 pub use future::CircuitBreakerFuture;

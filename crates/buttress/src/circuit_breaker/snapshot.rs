@@ -29,8 +29,8 @@ pub struct Snapshot {
     pub cancelled: u64,
     /// Calls that were refused.
     pub rejected: u64,
-    /// Calls that ended after the state they were admitted in, or after their probe's lease: counted here, and
-    /// otherwise ignored.
+    /// Calls that ended after the state they were admitted in, or after their lease was over and another probe had
+    /// their slot: counted here, and otherwise ignored.
     pub stale: u64,
     /// Of the successes and failures, those that were slow. Watched only where
     /// [`slow_call_rate`](super::CircuitBreakerBuilder::slow_call_rate) is on; calls cut off after

@@ -7,6 +7,9 @@
 //! * [`CountWindow`] really slides: a ring with a slot for each call. What a call pushes out is subtracted as
 //!   it is added, so the totals are those of the last *n* calls at any time.
 //! * [`TimeWindow`] has ten buckets. Its cost is that of ten loads, whatever the traffic.
+//!
+//! Stamps wrap around, so they can be told apart only while they are less than half their range apart. A window
+//! that is still empty takes any generation; one that has been in use is replaced after [`LIFETIME`] of them.
 
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ use crate::sync::atomic::{
 
 /// The most calls a count window may hold.
 pub(super) const MAX_CALLS: u32 = 1 << 20;
+
+/// For how many generations a window may be used: with some to spare, as long as `is_newer` can be trusted.
+pub(super) const LIFETIME: Generation = 1 << 14;
 
 const BUCKETS: u64 = 10;
 
@@ -36,6 +42,8 @@ pub(super) struct Tally {
     pub(super) slow: u64,
 }
 
+// There is one of it in a breaker, behind an `Arc`: a box inside would only add a step.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // there is one a breaker, behind an `Arc`
 pub(super) enum Window {
@@ -128,9 +136,10 @@ impl CountWindow {
         let mut head = self.head.load(Relaxed);
         loop {
             let at = (head >> HEAD_BITS) as Generation;
+            let count = head & ((1 << HEAD_BITS) - 1);
             let (seen, to) = if at == generation {
-                (head & ((1 << HEAD_BITS) - 1), head + 1)
-            } else if is_newer(generation, at) {
+                (count, head + 1)
+            } else if is_newer(generation, at) || count == 0 {
                 (0, u64::from(generation) << HEAD_BITS | 1)
             } else {
                 return None;
@@ -168,7 +177,7 @@ impl CountWindow {
             let at = (totals >> HEAD_BITS) as Generation;
             let base = if at == generation {
                 totals
-            } else if is_newer(generation, at) {
+            } else if is_newer(generation, at) || totals == empty_totals(at) {
                 empty_totals(generation)
             } else {
                 return None;
@@ -226,6 +235,10 @@ const STAMP_SHIFT: u32 = 24;
 const COUNT: u64 = (1 << STAMP_SHIFT) - 1;
 const EPOCH_BITS: u32 = 24;
 const EPOCH: u64 = (1 << EPOCH_BITS) - 1;
+/// How many buckets late a call may be that was held up between reading the clock and writing. All other distances
+/// mean that the bucket is the old one, for epochs wrap around and a window may have rested for long: one of 10 ms
+/// goes through half of them in two hours and a half.
+const MOST_LATE: u64 = 256;
 
 impl TimeWindow {
     /// Below this the buckets would be shorter than a clock is worth.
@@ -310,7 +323,7 @@ fn follows(a: u64, b: u64) -> bool {
     let (generation_a, generation_b) = ((a >> EPOCH_BITS) as Generation, (b >> EPOCH_BITS) as Generation);
     if generation_a == generation_b {
         let ahead = a.wrapping_sub(b) & EPOCH;
-        ahead != 0 && ahead < 1 << (EPOCH_BITS - 1)
+        ahead != 0 && ahead < EPOCH - MOST_LATE
     } else {
         is_newer(generation_a, generation_b)
     }
