@@ -45,7 +45,6 @@ pub(super) struct Tally {
 // There is one of it in a breaker, behind an `Arc`: a box inside would only add a step.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // there is one a breaker, behind an `Arc`
 pub(super) enum Window {
     Count(CountWindow),
     Time(TimeWindow),
