@@ -10,6 +10,7 @@ pub mod echo;
 pub mod reqwest_view;
 pub mod scripted;
 pub mod server;
+pub mod watch;
 
 use std::time::Duration;
 
