@@ -1,9 +1,11 @@
-//! An upstream that a test plays itself, frame by frame.
+//! A handler, or a whole upstream, that a test plays itself, frame by frame.
 //!
-//! It is hyper's server with nothing in between, so it can say what no well-behaved framework would: a gRPC stream
-//! without a status, a body that breaks in the middle, a connection that is gone.
+//! The upstream is hyper's server with nothing in between, so it can say what no well-behaved framework would: a
+//! gRPC stream without a status, a body that breaks in the middle, a connection that is gone.
 
 use std::{
+    convert::Infallible,
+    future::pending,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -11,42 +13,113 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, response};
 use http_body::{Body, Frame};
-use hyper::{body::Incoming, server::conn, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::{body::Incoming, server::conn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
+use tower_service::Service;
 
-/// The upstream.
+/// A service that is played: it hands each request to the test and waits for what it says.
 #[derive(Debug)]
-pub struct Upstream {
-    /// Where it listens.
-    pub address: SocketAddr,
-    calls: mpsc::UnboundedReceiver<Call>,
-    connections: mpsc::UnboundedReceiver<JoinHandle<()>>,
+pub struct Handler<B> {
+    called: mpsc::UnboundedSender<Call<B>>,
+}
+
+/// The requests that have come to a [`Handler`].
+#[derive(Debug)]
+pub struct Calls<B> {
+    calls: mpsc::UnboundedReceiver<Call<B>>,
 }
 
 /// A request that has come and waits for its answer. Dropped, it is never answered.
 #[derive(Debug)]
-pub struct Call {
+pub struct Call<B = Incoming> {
     /// The request.
-    pub request: Request<Incoming>,
+    pub request: Request<B>,
     answer: oneshot::Sender<Response<Script>>,
 }
 
 /// The rest of a response whose head is sent. Dropped, it ends, without trailers.
 #[derive(Debug)]
 pub struct Frames {
-    frames: mpsc::UnboundedSender<io::Result<Frame<Bytes>>>,
+    steps: mpsc::UnboundedSender<Step>,
 }
 
 /// A response body that is yet to be played.
 #[derive(Debug)]
 pub struct Script {
-    frames: Option<mpsc::UnboundedReceiver<io::Result<Frame<Bytes>>>>,
+    steps: Option<mpsc::UnboundedReceiver<Step>>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Frame(Frame<Bytes>),
+    BreakOff,
+    Panic,
+}
+
+/// The service and its requests.
+#[must_use]
+pub fn handler<B>() -> (Handler<B>, Calls<B>) {
+    let (called, calls) = mpsc::unbounded_channel();
+    (Handler { called }, Calls { calls })
+}
+
+impl<B> Clone for Handler<B> {
+    fn clone(&self) -> Self {
+        Self {
+            called: self.called.clone(),
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Handler<B> {
+    type Response = Response<Script>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (answer, answered) = oneshot::channel();
+        // A test that has ended answers nothing.
+        let _ = self.called.send(Call { request, answer });
+        Box::pin(async {
+            match answered.await {
+                Ok(response) => Ok(response),
+                Err(_) => pending().await,
+            }
+        })
+    }
+}
+
+impl<B> Calls<B> {
+    /// The next request.
+    ///
+    /// # Panics
+    ///
+    /// If none comes.
+    pub async fn next(&mut self) -> Call<B> {
+        crate::soon(self.calls.recv()).await.expect("a request")
+    }
+}
+
+/// A server with a [`Handler`] and nothing else.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Where it listens.
+    pub address: SocketAddr,
+    calls: Calls<Incoming>,
+    connections: mpsc::UnboundedReceiver<JoinHandle<()>>,
 }
 
 /// Which HTTP an [`Upstream`] speaks.
@@ -66,19 +139,11 @@ impl Upstream {
     /// If it cannot.
     pub async fn start(version: Version) -> Self {
         let (listener, address) = crate::server::listener().await;
-        let (called, calls) = mpsc::unbounded_channel();
+        let (handler, calls) = handler();
         let (connected, connections) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                let called = called.clone();
-                let service = service_fn(move |request| {
-                    let (answer, answered) = oneshot::channel();
-                    let told = called.send(Call { request, answer });
-                    async move {
-                        told.map_err(io::Error::other)?;
-                        answered.await.map_err(io::Error::other)
-                    }
-                });
+                let service = TowerToHyperService::new(handler.clone());
                 let io = TokioIo::new(connection);
                 let serving = tokio::spawn(async move {
                     // How a connection ends is the test's own doing.
@@ -109,7 +174,7 @@ impl Upstream {
     ///
     /// If none comes.
     pub async fn call(&mut self) -> Call {
-        crate::soon(self.calls.recv()).await.expect("a request")
+        self.calls.next().await
     }
 
     /// Cuts off every connection there is.
@@ -120,16 +185,16 @@ impl Upstream {
     }
 }
 
-impl Call {
+impl<B> Call<B> {
     /// Sends the head of a response that goes on.
     ///
     /// # Panics
     ///
     /// If nobody waits for it any more.
-    pub fn begin(self, head: http::response::Builder) -> Frames {
-        let (frames, script) = mpsc::unbounded_channel();
+    pub fn begin(self, head: response::Builder) -> Frames {
+        let (steps, script) = mpsc::unbounded_channel();
         self.respond(head, Some(script));
-        Frames { frames }
+        Frames { steps }
     }
 
     /// Sends a response that ends with its head: on HTTP/2 the headers end the stream.
@@ -137,17 +202,15 @@ impl Call {
     /// # Panics
     ///
     /// If nobody waits for it any more.
-    pub fn end(self, head: http::response::Builder) {
+    pub fn end(self, head: response::Builder) {
         self.respond(head, None);
     }
 
-    fn respond(
-        self,
-        head: http::response::Builder,
-        frames: Option<mpsc::UnboundedReceiver<io::Result<Frame<Bytes>>>>,
-    ) {
-        let response = head.body(Script { frames }).expect("a good head");
-        self.answer.send(response).expect("the caller has gone");
+    fn respond(self, head: response::Builder, steps: Option<mpsc::UnboundedReceiver<Step>>) {
+        let response = head.body(Script { steps }).expect("a good head");
+        if self.answer.send(response).is_err() {
+            panic!("the caller has gone");
+        }
     }
 
     /// Waits until the caller has gone before the answer has begun.
@@ -162,8 +225,8 @@ impl Frames {
     /// # Panics
     ///
     /// If nobody reads it any more.
-    pub fn data(&self, data: impl Into<Bytes>) -> &Self {
-        self.send(Ok(Frame::data(data.into())))
+    pub fn data(&self, data: impl Into<Bytes>) {
+        self.send(Step::Frame(Frame::data(data.into())));
     }
 
     /// Sends trailers, the end.
@@ -176,26 +239,34 @@ impl Frames {
             .into_iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        self.send(Ok(Frame::trailers(trailers)));
+        self.send(Step::Frame(Frame::trailers(trailers)));
     }
 
-    /// Breaks the body off: a reset of the stream in HTTP/2, the end of the connection in HTTP/1.
+    /// Breaks the body off by an error: a reset of the stream in HTTP/2, the end of the connection in HTTP/1.
     ///
     /// # Panics
     ///
     /// If nobody reads it any more.
     pub fn break_off(self) {
-        self.send(Err(io::Error::other("broken off")));
+        self.send(Step::BreakOff);
+    }
+
+    /// Has the body panic.
+    ///
+    /// # Panics
+    ///
+    /// If nobody reads it any more; it is the body that panics, not this.
+    pub fn panic(self) {
+        self.send(Step::Panic);
     }
 
     /// Waits until the reader has gone.
     pub async fn dropped(&self) {
-        crate::soon(self.frames.closed()).await;
+        crate::soon(self.steps.closed()).await;
     }
 
-    fn send(&self, frame: io::Result<Frame<Bytes>>) -> &Self {
-        self.frames.send(frame).expect("the reader has gone");
-        self
+    fn send(&self, step: Step) {
+        self.steps.send(step).expect("the reader has gone");
     }
 }
 
@@ -204,26 +275,31 @@ impl Body for Script {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match &mut self.frames {
-            Some(frames) => frames.poll_recv(cx),
-            None => Poll::Ready(None),
-        }
+        let Some(steps) = &mut self.steps else {
+            return Poll::Ready(None);
+        };
+        steps.poll_recv(cx).map(|step| match step {
+            Some(Step::Frame(frame)) => Some(Ok(frame)),
+            Some(Step::BreakOff) => Some(Err(io::Error::other("broken off"))),
+            Some(Step::Panic) => panic!("the body panics, as asked"),
+            None => None,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_none()
+        self.steps.is_none()
     }
 }
 
 /// The head of a gRPC response.
 #[must_use]
-pub fn grpc() -> http::response::Builder {
+pub fn grpc() -> response::Builder {
     Response::builder().header("content-type", "application/grpc")
 }
 
 /// The head of a response of that status.
 #[must_use]
-pub fn status(status: u16) -> http::response::Builder {
+pub fn status(status: u16) -> response::Builder {
     Response::builder().status(StatusCode::from_u16(status).expect("a status"))
 }
 
