@@ -195,6 +195,14 @@ impl<T: Token> Drop for OnPanic<'_, T> {
     }
 }
 
+/// A default body that nobody watches. The `with_interceptor` of tonic's generated clients asks for it, to answer a
+/// call that its interceptor refused.
+impl<B: Default, T, J: Default> Default for Observed<B, T, J> {
+    fn default() -> Self {
+        Self::new(B::default(), None, J::default())
+    }
+}
+
 impl<B: fmt::Debug, T, J> fmt::Debug for Observed<B, T, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observed")

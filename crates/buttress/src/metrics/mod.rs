@@ -34,8 +34,9 @@
 //! keeps its kind (`timed_out`, `panicked`, else `rejected`); a throttled call (429, `RESOURCE_EXHAUSTED`)
 //! is a `failure`, because the caller did not get what it asked for; a call that was given up before its end,
 //! in mid-stream too, is `cancelled`. One in which the inner service panicked, in `call` or while its future was
-//! polled, is `panicked` even where no `recover` layer turned the panic into an error. (A panic in a response's
-//! *body* that no `recover` layer caught cannot be told from a caller who went away: `cancelled`.)
+//! polled, is `panicked` even where no `recover` layer turned the panic into an error. So is one whose response's
+//! *body* panicked, unless a `recover` layer further in caught it: what is seen here then is a body that broke, a
+//! `failure`, and the panic is in the counts of that layer.
 //!
 //! # What the durations cover
 //!

@@ -62,6 +62,14 @@ impl<B> RecoverBody<B> {
     }
 }
 
+/// A default body that nobody guards. The `with_interceptor` of tonic's generated clients asks for it, to answer a
+/// call that its interceptor refused.
+impl<B: Default> Default for RecoverBody<B> {
+    fn default() -> Self {
+        Self::new(B::default(), Catcher::OFF)
+    }
+}
+
 impl<B> Body for RecoverBody<B>
 where
     B: Body,
