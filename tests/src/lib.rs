@@ -24,3 +24,8 @@ pub async fn soon<F: Future>(future: F) -> F::Output {
         .await
         .expect("it should have happened within 5 s")
 }
+
+/// The README's code, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
