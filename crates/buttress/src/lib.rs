@@ -26,11 +26,11 @@
 //!
 //! // Any tower service goes under it.
 //! let mut inventory = stack.service(service_fn(async |item: u32| match item {
-//!     0 => Err("no such item"),
+//!     0 => Err(std::io::Error::other("no such item")),
 //!     n => Ok(n * 10),
 //! }));
 //!
-//! assert_eq!(inventory.ready().await?.call(4).await, Ok(40));
+//! assert_eq!(inventory.ready().await?.call(4).await?, 40);
 //! match inventory.ready().await?.call(0).await {
 //!     Err(Error::Rejected(refusal)) => println!("not asked: {refusal}"),
 //!     Err(Error::Inner(error)) => println!("asked, and failed: {error}"),
