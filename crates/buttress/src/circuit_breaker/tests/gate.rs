@@ -317,3 +317,34 @@ async fn a_waker_that_owns_a_waiting_service_may_be_dropped() {
     assert!(service.poll_ready(noop).is_pending());
     assert_eq!(registered(&breaker), (1, 1));
 }
+
+/// A waker that polls the service it wakes at once.
+struct Eager(Mutex<GateService<Mock>>);
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        let ready = self
+            .0
+            .lock()
+            .expect("not poisoned")
+            .poll_ready(&mut Context::from_waker(Waker::noop()));
+        assert!(ready.is_ready());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_may_come_back_to_the_gate_at_once() {
+    let breaker = built(exact());
+    breaker.force_open();
+    let (service, _handle) = gated(&breaker);
+    let eager = Arc::new(Eager(Mutex::new(service.into_inner())));
+    let waker = Waker::from(eager.clone());
+    let polled = eager
+        .0
+        .lock()
+        .expect("not poisoned")
+        .poll_ready(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    breaker.close();
+    assert_eq!(registered(&breaker), (0, 0));
+}

@@ -1,0 +1,106 @@
+use std::{fs, path::Path};
+
+use crate::workshop::Failed;
+
+/// One mistake.
+#[derive(Debug, Default)]
+pub(crate) struct Mutation {
+    pub(crate) title: String,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) tests: Vec<String>,
+}
+
+/// One place in which it changes the source.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) file: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
+}
+
+impl Mutation {
+    pub(crate) fn mentions(&self, word: &str) -> bool {
+        self.title.contains(word)
+            || self.tests.iter().any(|test| test.contains(word))
+            || self.changes.iter().any(|change| change.file.contains(word))
+    }
+}
+
+/// The mutations of every list in `folder`.
+pub(crate) fn read(folder: &Path) -> Result<Vec<Mutation>, Failed> {
+    let mut lists: Vec<_> = fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "txt"))
+        .collect();
+    lists.sort();
+    let mut mutations = Vec::new();
+    for list in lists {
+        let text = fs::read_to_string(&list)?;
+        for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
+            let mutation =
+                parse(block).map_err(|Failed(why)| format!("{}: {why} in\n{block}", list.display()))?;
+            mutations.push(mutation);
+        }
+    }
+    Ok(mutations)
+}
+
+fn parse(block: &str) -> Result<Mutation, Failed> {
+    let mut mutation = Mutation::default();
+    let mut file = String::new();
+    let mut replaced = true;
+    for line in block.lines() {
+        if let Some(title) = line.strip_prefix("# ") {
+            if !mutation.title.is_empty() {
+                mutation.title.push(' ');
+            }
+            mutation.title.push_str(title);
+            continue;
+        }
+        let (key, value) = line.split_once(':').ok_or("a line without a key")?;
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match key {
+            "file" => {
+                file = value.to_owned();
+                replaced = true;
+            }
+            "old" => {
+                if replaced {
+                    mutation.changes.push(Change {
+                        file: file.clone(),
+                        ..Change::default()
+                    });
+                    replaced = false;
+                }
+                let change = mutation.changes.last_mut().ok_or("an `old` without a `file`")?;
+                append(&mut change.old, value);
+            }
+            "new" => {
+                replaced = true;
+                let change = mutation.changes.last_mut().ok_or("a `new` without an `old`")?;
+                append(&mut change.new, value);
+            }
+            "test" => mutation.tests.push(value.to_owned()),
+            other => return Err(format!("unknown key `{other}`").into()),
+        }
+    }
+    let complete = !mutation.title.is_empty()
+        && !mutation.tests.is_empty()
+        && !mutation.changes.is_empty()
+        && mutation
+            .changes
+            .iter()
+            .all(|c| !c.file.is_empty() && !c.old.is_empty());
+    if complete {
+        Ok(mutation)
+    } else {
+        Err("a title, `file`, `old` or `test` is missing".into())
+    }
+}
+
+fn append(text: &mut String, line: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(line);
+}
