@@ -95,6 +95,13 @@ pub struct ParseDurationError {
     why: &'static str,
 }
 
+impl ParseDurationError {
+    /// What is wrong with the text, without the text.
+    pub(crate) fn why(&self) -> &'static str {
+        self.why
+    }
+}
+
 impl fmt::Display for ParseDurationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

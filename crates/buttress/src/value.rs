@@ -3,6 +3,9 @@
 //! It prints itself as JSON, so that state can be shown without any serialisation library; with the `serde`
 //! feature it reads and writes every format that serde knows.
 
+#[cfg(feature = "serde")]
+mod serde;
+
 use std::{borrow::Cow, fmt};
 
 /// A value as JSON and TOML have them.
@@ -183,7 +186,8 @@ impl fmt::Display for Value {
             Value::Bool(b) => b.fmt(f),
             Value::UInt(n) => n.fmt(f),
             Value::Int(n) => n.fmt(f),
-            Value::Float(n) if n.is_finite() => n.fmt(f),
+            // `{:?}` keeps what is a float a float: 1.0, not 1.
+            Value::Float(n) if n.is_finite() => write!(f, "{n:?}"),
             Value::Float(_) => f.write_str("null"),
             Value::Text(text) => write_text(f, text),
             Value::List(list) => {

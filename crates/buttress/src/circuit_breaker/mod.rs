@@ -68,10 +68,15 @@
 
 mod builder;
 mod call;
+mod config;
 mod core;
 mod future;
 mod gate;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod layer;
+#[cfg(all(test, loom))]
+mod loom;
 mod permit;
 mod policy;
 mod probes;
@@ -88,6 +93,10 @@ pub use builder::CircuitBreakerBuilder;
 pub use call::Call;
 pub use future::CircuitBreakerFuture;
 pub use gate::{GateLayer, GateService};
+#[cfg(feature = "keyed")]
+pub use keyed::{
+    KeyedCircuitBreaker, KeyedCircuitBreakerBuilder, KeyedCircuitBreakerLayer, KeyedCircuitBreakerService,
+};
 pub use layer::CircuitBreakerLayer;
 pub use permit::Permit;
 pub use policy::CircuitBreaker;

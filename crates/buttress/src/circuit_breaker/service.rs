@@ -2,9 +2,9 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use super::{CircuitBreaker, future::CircuitBreakerFuture};
+use super::{CircuitBreaker, Permit, future::CircuitBreakerFuture};
 use crate::{
-    error::CallError,
+    error::{CallError, Rejected},
     outcome::{Plain, Protocol},
 };
 
@@ -50,7 +50,7 @@ where
     S::Error: CallError,
     P: Protocol<S::Response, S::Error>,
 {
-    type Response = P::Response<super::Permit>;
+    type Response = P::Response<Permit>;
     type Error = S::Error;
     type Future = CircuitBreakerFuture<S::Future, P>;
 
@@ -61,18 +61,34 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let mut permit = match self.breaker.as_ref().map(CircuitBreaker::admit) {
-            None => None,
-            Some(Ok(permit)) => Some(permit),
-            Some(Err(rejected)) => return CircuitBreakerFuture::rejected(rejected),
-        };
-        if let Some(permit) = &mut permit {
-            permit.set_inside(true);
-        }
-        let future = self.inner.call(request);
-        if let Some(permit) = &mut permit {
-            permit.set_inside(false);
-        }
-        CircuitBreakerFuture::admitted(future, permit, self.protocol.clone())
+        let admission = self.breaker.as_ref().map(CircuitBreaker::admit);
+        call_admitted(&mut self.inner, request, admission, &self.protocol)
     }
+}
+
+/// Calls the inner service if the breaker admitted the call, or if there is none.
+#[inline]
+pub(super) fn call_admitted<S, P, Request>(
+    inner: &mut S,
+    request: Request,
+    admission: Option<Result<Permit, Rejected>>,
+    protocol: &P,
+) -> CircuitBreakerFuture<S::Future, P>
+where
+    S: Service<Request>,
+    P: Clone,
+{
+    let mut permit = match admission {
+        None => None,
+        Some(Ok(permit)) => Some(permit),
+        Some(Err(rejected)) => return CircuitBreakerFuture::rejected(rejected),
+    };
+    if let Some(permit) = &mut permit {
+        permit.set_inside(true);
+    }
+    let future = inner.call(request);
+    if let Some(permit) = &mut permit {
+        permit.set_inside(false);
+    }
+    CircuitBreakerFuture::admitted(future, permit, protocol.clone())
 }

@@ -58,7 +58,7 @@ pub trait Detail: Any + fmt::Debug + fmt::Display + Send + Sync {}
 
 impl<T: Any + fmt::Debug + fmt::Display + Send + Sync> Detail for T {}
 
-/// A policy was registered.
+/// A policy was registered, or made under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Created;

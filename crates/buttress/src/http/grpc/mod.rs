@@ -1,0 +1,184 @@
+mod code;
+mod pushback;
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http_body::Body;
+
+pub(super) use code::GRPC_STATUS;
+pub use code::{ClassifyCode, CodeVerdict};
+use code::{code_in, code_of};
+pub(super) use pushback::PUSHBACK;
+use pushback::Pushback;
+
+use super::{
+    Observed, ResponseHead,
+    observed::{AtHead, EndOfBody, observe},
+};
+use crate::{
+    context::CallContext,
+    error::CallError,
+    outcome::{Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
+};
+
+/// gRPC: the `grpc-status` decides, in the trailers or, where there is no body, in the headers.
+///
+/// | | |
+/// |---|---|
+/// | `OK` | success |
+/// | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `INTERNAL`, `UNKNOWN`, `DATA_LOSS`, and what is no code | failure |
+/// | `RESOURCE_EXHAUSTED` | throttled |
+/// | every other code, `CANCELLED` and `UNIMPLEMENTED` too | neutral |
+/// | a stream that ends cleanly without a status, or breaks off | failure |
+/// | an HTTP status other than 200 without a `grpc-status` | as the code that [gRPC maps it to][map] |
+/// | the service's error | failure, or what the rejection in it says |
+///
+/// `grpc-retry-pushback-ms` goes into the [`Outcome`], cut to one day, and so does the `Retry-After` of a proxy
+/// that answered in plain HTTP. A negative pushback ("do not retry") is not a time and is left out.
+///
+/// [`classify`](Self::classify) replaces the judgement of codes; a missing status and a broken stream are
+/// failures whatever it says.
+///
+/// In gRPC-Web the trailers are part of the data, so no status would ever be found: put the layer that
+/// translates gRPC-Web outside of those that observe.
+///
+/// [map]: https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Grpc<C = CodeVerdict> {
+    classify: C,
+}
+
+const MISSING: Outcome = Outcome::failure(Reason::MissingGrpcStatus);
+
+impl Grpc {
+    /// gRPC, judged by its status codes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with(CodeVerdict::new())
+    }
+}
+
+impl<C> Grpc<C> {
+    /// Judges by `classify` instead.
+    ///
+    /// ```
+    /// use buttress::{Grpc, Outcome, outcome::Reason, http::{ClassifyCode, CodeVerdict}};
+    ///
+    /// // This service says FAILED_PRECONDITION when it has lost its database.
+    /// let protocol = Grpc::classify(|code| match code {
+    ///     9 => Outcome::failure(Reason::GrpcStatus(9)),
+    ///     _ => CodeVerdict::new().classify(code),
+    /// });
+    /// # let _ = protocol;
+    /// ```
+    pub const fn classify(classify: C) -> Self
+    where
+        C: Fn(u8) -> Outcome + Clone,
+    {
+        Self { classify }
+    }
+
+    /// The same with a judgement that has a name, for a protocol whose type can be written down.
+    pub const fn with(classify: C) -> Self {
+        Self { classify }
+    }
+}
+
+impl<C: ClassifyCode> Grpc<C> {
+    #[inline]
+    fn at_head<B: Body>(&self, response: &http::Response<B>) -> AtHead {
+        let head = ResponseHead::of(response);
+        let pushback = || Pushback::read(head.headers).and_then(Pushback::after);
+        // A status beside an HTTP error is the server's own word and goes before the mapping.
+        if let Some(code) = code_in(head.headers) {
+            AtHead::Over(self.judge(code, pushback))
+        } else if head.status != http::StatusCode::OK {
+            let proxy = || pushback().or_else(|| head.retry_after());
+            AtHead::Over(self.judge(code_of(head.status), proxy))
+        } else if response.body().is_end_stream() {
+            AtHead::Over(MISSING)
+        } else {
+            AtHead::GoesOn(Head::Promising)
+        }
+    }
+
+    fn judge(&self, code: u8, retry_after: impl FnOnce() -> Option<Duration>) -> Outcome {
+        let outcome = self.classify.classify(code);
+        if outcome.verdict() == Verdict::Success || outcome.retry_after().is_some() {
+            return outcome;
+        }
+        outcome.with_retry_after(retry_after())
+    }
+}
+
+impl<C: ClassifyCode> EndOfBody for Grpc<C> {
+    #[inline]
+    fn ended(&self) -> Outcome {
+        MISSING
+    }
+
+    #[inline]
+    fn trailers(&self, trailers: &HeaderMap) -> Outcome {
+        match code_in(trailers) {
+            Some(code) => self.judge(code, || Pushback::read(trailers).and_then(Pushback::after)),
+            None => MISSING,
+        }
+    }
+}
+
+impl<B, E, C> Protocol<http::Response<B>, E> for Grpc<C>
+where
+    B: Body,
+    E: CallError,
+    C: ClassifyCode + Clone,
+{
+    type Response<T: Token> = http::Response<Observed<B, T, Self>>;
+
+    #[inline]
+    fn verdict(&self, result: &Result<http::Response<B>, E>) -> Option<Outcome> {
+        match result {
+            Ok(response) => self.at_head(response).outcome(),
+            Err(error) => Some(Outcome::of_error(error)),
+        }
+    }
+
+    #[inline]
+    fn observe<T: Token>(
+        &self,
+        result: Result<http::Response<B>, E>,
+        token: Option<T>,
+    ) -> Result<Self::Response<T>, E> {
+        observe(result, token, self.clone(), |response| self.at_head(response))
+    }
+}
+
+/// Every call may be repeated as far as its request goes: gRPC's methods do not say whether they are idempotent,
+/// so it is the status code that decides about a retry. The context travels in the extensions. The route is the
+/// method, `/package.Service/Method`, if the path has that shape.
+impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
+    fn repeatable(&self, _: &http::Request<B>) -> bool {
+        true
+    }
+
+    #[inline]
+    fn context<'a>(&self, request: &'a http::Request<B>) -> Option<&'a CallContext> {
+        request.extensions().get()
+    }
+
+    #[inline]
+    fn set_context(&self, request: &mut http::Request<B>, context: CallContext) -> Result<(), CallContext> {
+        request.extensions_mut().insert(context);
+        Ok(())
+    }
+
+    fn route<'a>(&self, request: &'a http::Request<B>) -> Option<&'a str> {
+        let path = request.uri().path();
+        let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+        let named = |name: &str| {
+            let of_a_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+            !name.is_empty() && name.bytes().all(of_a_name)
+        };
+        (named(service) && named(method)).then_some(path)
+    }
+}

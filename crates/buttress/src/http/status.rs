@@ -1,0 +1,200 @@
+use http::{HeaderMap, HeaderName};
+use http_body::Body;
+
+use super::{
+    Observed, ResponseHead,
+    observed::{AtHead, EndOfBody, observe},
+};
+use crate::{
+    context::CallContext,
+    error::CallError,
+    outcome::{Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
+};
+
+/// draft-ietf-httpapi-idempotency-key-header.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// HTTP: the status decides, then the body.
+///
+/// | | |
+/// |---|---|
+/// | 5xx, and what is no status at all (600 and above) | failure |
+/// | 429 | throttled |
+/// | other 4xx | neutral |
+/// | 1xx, 2xx, 3xx | as the body ends: cleanly is a success, broken off a failure |
+/// | the service's error | failure, or what the rejection in it says |
+///
+/// A verdict other than success is final at the headers, and so is the success of a response that has no body:
+/// one already at its end, 204, 304, and 101, because what follows it is another protocol. `Retry-After` goes
+/// into the [`Outcome`]; see [`ResponseHead::retry_after`] for how far it is believed.
+///
+/// The answer to `HEAD` on a server, if the handler made a body for it, is dropped unread by hyper and
+/// so counts as cancelled, after good headers.
+///
+/// [`classify`](Self::classify) replaces the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http<C = StatusVerdict> {
+    classify: C,
+}
+
+/// The judgement of [`Http`] by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatusVerdict {
+    _private: (),
+}
+
+/// A judgement over the head of a response: a closure `Fn(ResponseHead<'_>) -> Outcome`, [`StatusVerdict`], or a
+/// type of your own.
+pub trait ClassifyHead {
+    /// What the head says about the service.
+    ///
+    /// A success is so only once the body has ended well (and is then [`Outcome::SUCCESS`]); any other verdict
+    /// is final. Where the outcome names no [`retry_after`](Outcome::retry_after), that of the headers is added.
+    fn classify(&self, head: ResponseHead<'_>) -> Outcome;
+}
+
+impl<F: Fn(ResponseHead<'_>) -> Outcome> ClassifyHead for F {
+    #[inline]
+    fn classify(&self, head: ResponseHead<'_>) -> Outcome {
+        self(head)
+    }
+}
+
+impl StatusVerdict {
+    /// The table of [`Http`].
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { _private: () }
+    }
+}
+
+impl ClassifyHead for StatusVerdict {
+    #[inline]
+    fn classify(&self, head: ResponseHead<'_>) -> Outcome {
+        let status = head.status.as_u16();
+        let verdict = match status {
+            ..400 => return Outcome::SUCCESS,
+            429 => Verdict::Throttled,
+            400..500 => Verdict::Neutral,
+            // Beyond 599 there is no status; a recipient treats it as 5xx (RFC 9110, section 15).
+            500.. => Verdict::Failure,
+        };
+        Outcome::new(verdict, Reason::HttpStatus(status))
+    }
+}
+
+impl Http {
+    /// HTTP, judged by its status.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with(StatusVerdict::new())
+    }
+}
+
+impl<C> Http<C> {
+    /// Judges by `classify` instead.
+    ///
+    /// ```
+    /// use buttress::{Http, Outcome, outcome::Reason, http::{ClassifyHead, StatusVerdict}};
+    ///
+    /// // This service says 404 when it has lost its database.
+    /// let protocol = Http::classify(|head| match head.status.as_u16() {
+    ///     404 => Outcome::failure(Reason::HttpStatus(404)),
+    ///     _ => StatusVerdict::new().classify(head),
+    /// });
+    /// # let _ = protocol;
+    /// ```
+    pub const fn classify(classify: C) -> Self
+    where
+        C: Fn(ResponseHead<'_>) -> Outcome + Clone,
+    {
+        Self { classify }
+    }
+
+    /// The same with a judgement that has a name, for a protocol whose type can be written down.
+    pub const fn with(classify: C) -> Self {
+        Self { classify }
+    }
+}
+
+impl<C: ClassifyHead> Http<C> {
+    #[inline]
+    fn at_head<B: Body>(&self, response: &http::Response<B>) -> AtHead {
+        let head = ResponseHead::of(response);
+        let outcome = self.classify.classify(head);
+        if outcome.verdict() != Verdict::Success {
+            let after = outcome.retry_after().or_else(|| head.retry_after());
+            AtHead::Over(outcome.with_retry_after(after))
+        } else if head.has_no_body() || response.body().is_end_stream() {
+            AtHead::Over(Outcome::SUCCESS)
+        } else if head.status.is_success() {
+            AtHead::GoesOn(Head::Good)
+        } else {
+            AtHead::GoesOn(Head::Promising)
+        }
+    }
+}
+
+/// A body that ends is a success, with trailers or without: the headers have said so already.
+impl EndOfBody for Http {
+    #[inline]
+    fn ended(&self) -> Outcome {
+        Outcome::SUCCESS
+    }
+
+    #[inline]
+    fn trailers(&self, _: &HeaderMap) -> Outcome {
+        Outcome::SUCCESS
+    }
+}
+
+impl<B, E, C> Protocol<http::Response<B>, E> for Http<C>
+where
+    B: Body,
+    E: CallError,
+    C: ClassifyHead + Clone,
+{
+    // The end of a body asks for no judgement, so the body does not carry a user's own along.
+    type Response<T: Token> = http::Response<Observed<B, T>>;
+
+    #[inline]
+    fn verdict(&self, result: &Result<http::Response<B>, E>) -> Option<Outcome> {
+        match result {
+            Ok(response) => self.at_head(response).outcome(),
+            Err(error) => Some(Outcome::of_error(error)),
+        }
+    }
+
+    #[inline]
+    fn observe<T: Token>(
+        &self,
+        result: Result<http::Response<B>, E>,
+        token: Option<T>,
+    ) -> Result<Self::Response<T>, E> {
+        observe(result, token, Http::new(), |response| self.at_head(response))
+    }
+}
+
+/// Repeatable are the idempotent methods (RFC 9110, section 9.2.2) and whatever has an `Idempotency-Key`. The
+/// context travels in the extensions. There is no route: only a router knows it.
+impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
+    fn repeatable(&self, request: &http::Request<B>) -> bool {
+        let key = || request.headers().get(&IDEMPOTENCY_KEY);
+        request.method().is_idempotent() || key().is_some_and(|key| !key.is_empty())
+    }
+
+    #[inline]
+    fn context<'a>(&self, request: &'a http::Request<B>) -> Option<&'a CallContext> {
+        request.extensions().get()
+    }
+
+    #[inline]
+    fn set_context(&self, request: &mut http::Request<B>, context: CallContext) -> Result<(), CallContext> {
+        request.extensions_mut().insert(context);
+        Ok(())
+    }
+
+    fn route<'a>(&self, _: &'a http::Request<B>) -> Option<&'a str> {
+        None
+    }
+}

@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use super::{Outcomes, Snapshot, recent::Recent};
+use crate::{
+    error::RejectionKind,
+    histogram::Histogram,
+    outcome::{Outcome, Reason, Verdict},
+    striped::Striped,
+};
+
+/// How a call ended. The numbers are those of the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Success,
+    Failure,
+    Neutral,
+    Rejected,
+    TimedOut,
+    Cancelled,
+    Panicked,
+}
+
+const STARTED: usize = 7;
+
+/// What the calls of one policy came to.
+///
+/// How many are running is not counted but follows from the others, so a call that is counted as begun and as
+/// ended can neither be forgotten nor go below zero.
+///
+/// Most calls have no headers apart from their end, so those are in a histogram of their own, once, instead of in
+/// two: the two that are shown are sums with it.
+pub(super) struct Books {
+    counts: Striped<8>,
+    /// Answers that came and ended in one.
+    at_once: Histogram,
+    /// The headers of answers that went on after them.
+    headers: Histogram,
+    /// The ends of those, and of calls that were dropped.
+    end: Histogram,
+    recent: Recent,
+}
+
+impl Ending {
+    #[inline]
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        match (outcome.reason(), outcome.verdict()) {
+            (Reason::Rejected(RejectionKind::TimedOut), _) => Self::TimedOut,
+            (Reason::Rejected(RejectionKind::Panicked), _) => Self::Panicked,
+            (Reason::Rejected(_), _) => Self::Rejected,
+            (_, Verdict::Success) => Self::Success,
+            (_, Verdict::Failure | Verdict::Throttled) => Self::Failure,
+            (_, Verdict::Neutral) => Self::Neutral,
+        }
+    }
+}
+
+impl Books {
+    pub(super) fn new() -> Self {
+        Self {
+            counts: Striped::new(),
+            at_once: Histogram::new(),
+            headers: Histogram::new(),
+            end: Histogram::new(),
+            recent: Recent::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn started(&self) {
+        self.counts.add(STARTED, 1);
+    }
+
+    /// The headers have come and the end has not.
+    #[inline]
+    pub(super) fn headers_came(&self, nanos: u64) {
+        self.headers.record_nanos(nanos);
+        self.recent.record(nanos);
+    }
+
+    /// The answer came and ended in one.
+    #[inline]
+    pub(super) fn ended_at_once(&self, ending: Ending, nanos: u64) {
+        self.at_once.record_nanos(nanos);
+        self.recent.record(nanos);
+        self.counts.add(ending as usize, 1);
+    }
+
+    /// The call ended after its headers, or without any answer at all.
+    #[inline]
+    pub(super) fn ended(&self, ending: Ending, nanos: u64) {
+        self.end.record_nanos(nanos);
+        self.counts.add(ending as usize, 1);
+    }
+
+    pub(super) fn snapshot(&self, name: Arc<str>) -> Snapshot {
+        let count = |ending: Ending| self.counts.total(ending as usize);
+        let outcomes = Outcomes {
+            success: count(Ending::Success),
+            failure: count(Ending::Failure),
+            neutral: count(Ending::Neutral),
+            rejected: count(Ending::Rejected),
+            timed_out: count(Ending::TimedOut),
+            cancelled: count(Ending::Cancelled),
+            panicked: count(Ending::Panicked),
+        };
+        // The beginnings are read after the ends, so that calls which begin and end meanwhile are running rather
+        // than fewer than none.
+        let in_flight = self.counts.total(STARTED).saturating_sub(outcomes.total());
+        let at_once = self.at_once.snapshot();
+        let [to_headers, to_end] = [&self.headers, &self.end].map(|histogram| {
+            let mut both = histogram.snapshot();
+            both.merge(&at_once);
+            both
+        });
+        Snapshot {
+            name,
+            started: outcomes.total() + in_flight,
+            in_flight,
+            outcomes,
+            recent_latency: self.recent.average(),
+            to_headers,
+            to_end,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use std::{fmt, sync::Arc};
+
+use super::{Shared, books::Ending};
+use crate::{
+    clock::{self, Instant},
+    histogram::nanos,
+    outcome::{Head, Outcome, Token},
+};
+
+/// One call in the books of a [`Metrics`](super::Metrics), from [`start`](super::Metrics::start) until it is
+/// [finished](Token::finish). Dropped before that, the call was cancelled.
+#[must_use = "a token that is dropped is a call that was cancelled"]
+pub struct MetricsToken {
+    /// Taken when the call has ended.
+    running: Option<Arc<Shared>>,
+    began: Instant,
+    headers_came: bool,
+    inner_is_running: bool,
+}
+
+impl MetricsToken {
+    #[inline]
+    pub(super) fn begin(shared: Arc<Shared>) -> Self {
+        shared.books.started();
+        Self {
+            running: Some(shared),
+            began: clock::now(),
+            headers_came: false,
+            inner_is_running: false,
+        }
+    }
+
+    /// Notes that control goes to the inner service, or is back from it. A token that is dropped in between is
+    /// being unwound past: the inner service panicked.
+    #[inline]
+    pub(super) fn inner_is_running(&mut self, is: bool) {
+        self.inner_is_running = is;
+    }
+
+    #[inline]
+    fn elapsed_nanos(&self) -> u64 {
+        nanos(clock::now().saturating_duration_since(self.began))
+    }
+}
+
+impl Token for MetricsToken {
+    #[inline]
+    fn head(&mut self, _: Head) {
+        if let (Some(shared), false) = (&self.running, self.headers_came) {
+            shared.books.headers_came(self.elapsed_nanos());
+            self.headers_came = true;
+        }
+    }
+
+    #[inline]
+    fn finish(mut self, outcome: Outcome) {
+        if let Some(shared) = self.running.take() {
+            let ending = Ending::of(&outcome);
+            if self.headers_came {
+                shared.books.ended(ending, self.elapsed_nanos());
+            } else {
+                shared.books.ended_at_once(ending, self.elapsed_nanos());
+            }
+        }
+    }
+}
+
+impl Drop for MetricsToken {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(shared) = self.running.take() {
+            let ending = if self.inner_is_running {
+                Ending::Panicked
+            } else {
+                Ending::Cancelled
+            };
+            shared.books.ended(ending, self.elapsed_nanos());
+        }
+    }
+}
+
+impl fmt::Debug for MetricsToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsToken")
+            .field("began", &self.began)
+            .field("headers_came", &self.headers_came)
+            .finish_non_exhaustive()
+    }
+}

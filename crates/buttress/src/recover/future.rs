@@ -1,0 +1,66 @@
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use super::{Catcher, RecoverProtocol, catching::Catching};
+use crate::error::CallError;
+
+pin_project! {
+    /// The future of [`RecoverService`](super::RecoverService).
+    ///
+    /// A future that panicked is dropped at once; asked again, this one says
+    /// [`Panicked`](crate::RejectionKind::Panicked) again.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct RecoverFuture<F, P> {
+        #[pin]
+        inner: Catching<F>,
+        protocol: PhantomData<fn() -> P>,
+    }
+}
+
+impl<F, P> RecoverFuture<F, P> {
+    /// The future of a call that panicked, or was never made.
+    #[inline]
+    pub(super) fn refused(catcher: Catcher) -> Self {
+        Self {
+            inner: Catching::new(None, catcher),
+            protocol: PhantomData,
+        }
+    }
+
+    #[inline]
+    pub(super) fn guard(&mut self, inner: F) {
+        self.inner.set(inner);
+    }
+}
+
+impl<F, P, R, E> Future for RecoverFuture<F, P>
+where
+    F: Future<Output = Result<R, E>>,
+    P: RecoverProtocol<R>,
+    E: CallError,
+{
+    type Output = Result<P::Response, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll_into(
+            cx,
+            |result, catcher| result.map(|response| P::guard(response, catcher)),
+            |rejected| Err(rejected.into()),
+        )
+    }
+}
+
+impl<F: fmt::Debug, P> fmt::Debug for RecoverFuture<F, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecoverFuture")
+            .field("inner", &self.inner)
+            .finish()
+    }
+}
