@@ -326,7 +326,7 @@ impl Wake for Eager {
         let ready = self
             .0
             .lock()
-            .unwrap()
+            .expect("not poisoned")
             .poll_ready(&mut Context::from_waker(Waker::noop()));
         assert!(ready.is_ready());
     }
@@ -342,7 +342,7 @@ async fn a_waker_may_come_back_to_the_gate_at_once() {
     let polled = eager
         .0
         .lock()
-        .unwrap()
+        .expect("not poisoned")
         .poll_ready(&mut Context::from_waker(&waker));
     assert!(polled.is_pending());
     breaker.close();
