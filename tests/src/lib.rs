@@ -3,7 +3,6 @@
 //! Every server listens on a port of its own of 127.0.0.1 and lives in tasks of the test's runtime, so it ends with
 //! the test. What a test waits for it is told through a channel; nothing here sleeps.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)] // a test is what calls it
 
 pub mod books;
 pub mod echo;

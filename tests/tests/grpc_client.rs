@@ -16,6 +16,7 @@ use buttress_tests::{
     scripted::{Call, Upstream, Version, grpc, message, status},
     soon,
 };
+use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tonic::{
     Code, Status, Streaming,
@@ -118,22 +119,32 @@ async fn a_status_of_unavailable_in_the_trailers_is_a_failure() {
 
 #[tokio::test]
 async fn a_body_that_breaks_midway_is_a_failure() {
-    let answer = |call: Call| {
-        let frames = call.begin(grpc());
-        frames.data(message(&say("hello")));
+    // Between two messages, and in the middle of one.
+    for rest in [Bytes::new(), message(&say("second")).slice(..7)] {
+        let (mut upstream, books, client) = set_up().await;
+        let call = streamed(&client);
+        let frames = upstream.call().await.begin(grpc());
+        frames.data([message(&say("first")), rest].concat());
+        // A reset overtakes what is not sent yet, so the message has to be there first.
+        let mut stream = soon(call).await.expect("no panic").expect("headers");
+        assert_eq!(
+            soon(stream.message()).await.expect("a message"),
+            Some(say("first"))
+        );
+        assert_eq!(books.metrics.snapshot().in_flight, 1);
         frames.break_off();
-    };
-    assert_eq!(books_of(answer).await, (FAILURE, Code::Internal));
+        assert_eq!(
+            soon(stream.message()).await.expect_err("it broke").code(),
+            Code::Internal
+        );
+        assert_eq!(books.ends(), FAILURE);
+    }
 }
 
 #[tokio::test]
-async fn a_message_that_is_cut_in_half_is_a_failure() {
-    let answer = |call: Call| {
-        let frames = call.begin(grpc());
-        frames.data(message(&say("hello")).slice(..7));
-        frames.break_off();
-    };
-    assert_eq!(books_of(answer).await.0, FAILURE);
+async fn a_stream_that_is_reset_before_its_headers_is_a_failure() {
+    let answer = |call: Call| call.begin(grpc()).break_off();
+    assert_eq!(books_of(answer).await, (FAILURE, Code::Internal));
 }
 
 #[tokio::test]
