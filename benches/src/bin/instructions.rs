@@ -58,7 +58,10 @@ fn table(filters: &[&str]) -> Option<()> {
     for path in entries.chunk_by(|a, b| a.path == b.path) {
         writeln!(out, "{}", path[0].path).ok()?;
         let counts: Vec<f64> = path.iter().map(instructions).collect::<Option<_>>()?;
-        let floor = path.iter().position(|entry| entry.subject == "floor").map(|at| counts[at]);
+        let floor = path
+            .iter()
+            .position(|entry| entry.subject == "floor")
+            .map(|at| counts[at]);
         for (entry, count) in path.iter().zip(counts) {
             let times = floor.map_or_else(String::new, |floor| format!("{:.2}", count / floor));
             writeln!(out, "  {:<28} {count:>12.0} {times:>7}", entry.subject).ok()?;

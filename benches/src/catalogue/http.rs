@@ -1,8 +1,8 @@
 //! HTTP, the response's body read to its end.
 
 use buttress::{
-    ErrorLayer, Http as HttpProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics, recover::Recover,
-    stack::FullClient,
+    ErrorLayer, Http as HttpProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics,
+    recover::Recover, stack::FullClient,
 };
 use tower::{Layer, ServiceBuilder};
 use tower_http::{catch_panic::CatchPanicLayer, metrics::InFlightRequestsLayer};

@@ -1,10 +1,10 @@
 //! The whole stack around a plain service.
 
-use std::{
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed};
 
-use buttress::{Plain as PlainProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics, stack::FullClient};
+use buttress::{
+    Plain as PlainProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics, stack::FullClient,
+};
 use tower::{Layer, Service};
 use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 
@@ -43,7 +43,7 @@ pub(super) fn tower_resilience() -> CircuitBreakerLayer {
             .on_call_permitted(move |_| started())
             .on_success(move |_| success())
             .on_failure(move |_| failure())
-            .on_call_rejected(move || rejected()),
+            .on_call_rejected(rejected),
     )
 }
 
