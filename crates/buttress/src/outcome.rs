@@ -28,7 +28,7 @@
 //! decide on failover before any body is read; a waiting call makes its token only after admission, so that
 //! queueing is never taken for slowness of the service.
 
-use std::{fmt, time::Duration};
+use std::{fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
     context::CallContext,
@@ -215,7 +215,7 @@ pub trait Token {
     /// The first data frame has arrived.
     fn data(&mut self) {}
 
-    /// The call is over.
+    /// The call is over. It must not panic: then the response may be leaked.
     fn finish(self, outcome: Outcome);
 }
 
@@ -339,12 +339,16 @@ impl<R, E, C: Classify<R, E> + Clone> Protocol<R, E> for Plain<C> {
         Some(self.classify.classify(result))
     }
 
-    #[inline]
+    // Always: by a call of it result and token would have to be in memory.
+    #[inline(always)]
     fn observe<T: Token>(&self, result: Result<R, E>, token: Option<T>) -> Result<R, E> {
-        if let Some(token) = token {
-            token.finish(self.classify.classify(&result));
-        }
-        result
+        let Some(token) = token else { return result };
+        let outcome = self.classify.classify(&result);
+        // Were it dropped should `finish` panic, it would have to be in memory meanwhile, and be copied there and back:
+        // that costs as much as a whole breaker. Tokens do not panic; one that did would leak the result.
+        let result = ManuallyDrop::new(result);
+        token.finish(outcome);
+        ManuallyDrop::into_inner(result)
     }
 }
 

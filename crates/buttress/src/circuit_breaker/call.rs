@@ -23,10 +23,9 @@ pin_project! {
 
 impl<F, C> Call<F, C> {
     pub(super) fn new(breaker: &CircuitBreaker, protocol: Plain<C>, future: F) -> Self {
-        let inner = match breaker.admit() {
-            Ok(permit) => CircuitBreakerFuture::admitted(ErrorFuture::new(future), Some(permit), protocol),
-            Err(rejected) => CircuitBreakerFuture::rejected(rejected),
-        };
+        let permit = breaker.admit();
+        let future = (!permit.is_refused()).then(|| ErrorFuture::new(future));
+        let inner = CircuitBreakerFuture::new(future, permit, protocol);
         Self { inner }
     }
 }

@@ -1,6 +1,7 @@
 //! What a breaker shares among its clones, and every decision it takes.
 
 use std::{
+    num::NonZeroU64,
     sync::{
         Arc, OnceLock,
         atomic::{
@@ -17,7 +18,7 @@ use super::{
     builder::{CircuitBreakerBuilder, WindowShape},
     gate::Waiters,
     permit::Permit,
-    policy::{from_ticks, to_ticks, unnamed},
+    policy::{NANOS_PER_TICK, from_ticks, to_ticks, unnamed},
     probes::Probes,
     snapshot::Snapshot,
     state::{Generation, Machine, Probation, State, Word},
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::{self, Instant},
-    error::{Rejected, RejectionKind},
+    histogram::nanos,
     outcome::{Outcome, Verdict},
     random,
     registry::{Emitter, PolicyChanged},
@@ -132,40 +133,53 @@ impl Core {
         self.hot.flags.load(Relaxed) & TIMED != 0
     }
 
-    pub(super) fn is_slow(&self, started: Instant) -> bool {
-        let taken = clock::now().saturating_duration_since(started);
-        taken.as_nanos() >= u128::from(self.hot.slow_after.load(Relaxed))
+    /// The time since the breaker was made, in nanoseconds, one more than it is.
+    pub(super) fn nanos(&self) -> NonZeroU64 {
+        self.nanos_at(clock::now())
+    }
+
+    fn nanos_at(&self, now: Instant) -> NonZeroU64 {
+        NonZeroU64::MIN.saturating_add(nanos(now.saturating_duration_since(self.born)))
+    }
+
+    /// Is a call that began then slow by now?
+    pub(super) fn is_slow(&self, started: NonZeroU64) -> bool {
+        let taken = self.nanos().get().saturating_sub(started.get());
+        taken >= self.hot.slow_after.load(Relaxed)
     }
 
     // ===== admission =====
 
-    #[inline]
-    pub(super) fn admit(this: &Arc<Self>) -> Result<Permit, Rejected> {
-        let word = this.machine.glance();
-        if word.is_closed() {
-            let started = this.is_timed().then(clock::now);
-            return Ok(Permit::ordinary(this.clone(), word.generation(), started));
-        }
-        Self::admit_unless_open(this)
+    /// The leave for one call, or a [refusal](Permit::refused).
+    pub(super) fn admit(this: &Arc<Self>) -> Permit {
+        Self::admit_if_closed(this).unwrap_or_else(|| Self::admit_unless_open(this))
     }
 
-    #[inline(never)]
-    fn admit_unless_open(this: &Arc<Self>) -> Result<Permit, Rejected> {
+    #[inline]
+    pub(super) fn admit_if_closed(this: &Arc<Self>) -> Option<Permit> {
+        let word = this.machine.glance();
+        word.is_closed().then(|| {
+            let started = this.is_timed().then(|| this.nanos());
+            Permit::ordinary(this.clone(), word.generation(), started)
+        })
+    }
+
+    fn admit_unless_open(this: &Arc<Self>) -> Permit {
         let now = clock::now();
         let ticks = this.ticks(now);
         let mut word = this.machine.load();
         loop {
             match word.state() {
                 State::Closed | State::MetricsOnly => {
-                    let started = this.is_timed().then_some(now);
-                    return Ok(Permit::ordinary(this.clone(), word.generation(), started));
+                    let started = this.is_timed().then(|| this.nanos_at(now));
+                    return Permit::ordinary(this.clone(), word.generation(), started);
                 }
-                State::Disabled => return Ok(Permit::unrecorded(this.clone())),
-                State::ForcedOpen => return Err(this.reject(None)),
+                State::Disabled => return Permit::unrecorded(),
+                State::ForcedOpen => return Self::refuse(this, 0),
                 State::Open => {
                     let until = word.payload();
                     if ticks < until {
-                        return Err(this.reject(Some(from_ticks(until - ticks))));
+                        return Self::refuse(this, until - ticks);
                     }
                     word = match this.machine.advance(word, State::HalfOpen, 0) {
                         Ok(next) => {
@@ -177,9 +191,9 @@ impl Core {
                 }
                 State::HalfOpen => match this.reserve_probe(word, ticks) {
                     Ok(Some(probe)) => {
-                        return Ok(Permit::probe(this.clone(), word.generation(), probe, now));
+                        return Permit::probe(this.clone(), word.generation(), probe, this.nanos_at(now));
                     }
-                    Ok(None) => return Err(this.reject(None)),
+                    Ok(None) => return Self::refuse(this, 0),
                     Err(next) => word = next,
                 },
             }
@@ -198,18 +212,18 @@ impl Core {
         if after.generation() == word.generation() {
             Ok(Some(probe))
         } else {
-            self.probes.release(&probe);
+            self.probes.release(probe);
             Err(after)
         }
     }
 
-    fn reject(&self, retry_after: Option<Duration>) -> Rejected {
-        self.books.add(book::REJECTED, 1);
-        let rejected = Rejected::new(RejectionKind::CircuitOpen, self.name().clone());
-        match retry_after {
-            Some(after) => rejected.with_retry_after(after),
-            None => rejected,
-        }
+    /// For so many ticks, where that is known.
+    fn refuse(this: &Arc<Self>, ticks: u64) -> Permit {
+        this.books.add(book::REJECTED, 1);
+        Permit::refused(
+            this.clone(),
+            NonZeroU64::new(ticks.saturating_mul(NANOS_PER_TICK.into())),
+        )
     }
 
     pub(super) fn would_admit(&self, now: u64) -> bool {
@@ -459,6 +473,18 @@ impl Core {
     }
 
     // ===== books =====
+
+    /// Books a success of `generation`, if that is all there is to do: it is closed, with no failures in a row, and
+    /// no rate is watched. Else does nothing and returns `false`.
+    #[inline]
+    pub(super) fn book_success_as_usual(&self, generation: Generation) -> bool {
+        let unaffected = self.machine.glance().is_closed_without_failures(generation)
+            && self.hot.flags.load(Relaxed) & (TIMED | WINDOWED) == 0;
+        if unaffected {
+            self.books.add(book::SUCCESS, 1);
+        }
+        unaffected
+    }
 
     #[inline]
     pub(super) fn book(&self, outcome: Outcome, slow: bool, current: bool) {

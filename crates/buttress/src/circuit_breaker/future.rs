@@ -7,10 +7,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::Permit;
-use crate::{
-    error::{CallError, Rejected},
-    outcome::Protocol,
-};
+use crate::{error::CallError, outcome::Protocol};
 
 pin_project! {
     /// The future of [`CircuitBreakerService`](super::CircuitBreakerService).
@@ -19,43 +16,22 @@ pin_project! {
     ///
     /// Dropping it is a cancelled call; see [`Permit`].
     pub struct CircuitBreakerFuture<F, P> {
+        // `None` if the breaker refused the call; the permit says so too.
         #[pin]
-        state: State<F, P>,
-    }
-}
-
-pin_project! {
-    #[project = StateProjection]
-    enum State<F, P> {
-        Admitted {
-            #[pin]
-            inner: F,
-            permit: Option<Permit>,
-            protocol: P,
-        },
-        Rejected {
-            rejected: Option<Rejected>,
-        },
+        inner: Option<F>,
+        // Not here while the inner future is being polled, nor when it is done.
+        permit: Permit,
+        protocol: P,
     }
 }
 
 impl<F, P> CircuitBreakerFuture<F, P> {
     #[inline]
-    pub(super) fn admitted(inner: F, permit: Option<Permit>, protocol: P) -> Self {
+    pub(super) fn new(inner: Option<F>, permit: Permit, protocol: P) -> Self {
         Self {
-            state: State::Admitted {
-                inner,
-                permit,
-                protocol,
-            },
-        }
-    }
-
-    pub(super) fn rejected(rejected: Rejected) -> Self {
-        Self {
-            state: State::Rejected {
-                rejected: Some(rejected),
-            },
+            inner,
+            permit,
+            protocol,
         }
     }
 }
@@ -70,47 +46,35 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProjection::Admitted {
-                inner,
-                permit,
-                protocol,
-            } => {
-                if let Some(permit) = permit {
-                    permit.set_inside(true);
-                }
-                let result = inner.poll(cx);
-                if let Some(permit) = permit {
-                    permit.set_inside(false);
-                }
-                match result {
-                    Poll::Ready(result) => Poll::Ready(protocol.observe(result, permit.take())),
-                    Poll::Pending => {
-                        // Only a call that must wait can be cut off for having taken too long, so only here
-                        // does its start matter.
-                        if let Some(permit) = permit {
-                            permit.start();
-                        }
-                        Poll::Pending
-                    }
-                }
-            }
-            StateProjection::Rejected { rejected } => match rejected.take() {
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else {
+            return match this.permit.take_refusal() {
                 Some(rejected) => Poll::Ready(Err(rejected.into())),
                 None => panic!("`CircuitBreakerFuture` polled after it was ready"),
-            },
+            };
+        };
+        // Held here, where it can be in registers, not there, where it would have to be in memory.
+        let mut held = this.permit.take();
+        held.set_inside(true);
+        let result = inner.poll(cx);
+        held.set_inside(false);
+        match result {
+            Poll::Ready(result) => Poll::Ready(this.protocol.observe(result, held.into_token())),
+            Poll::Pending => {
+                // Only a call that must wait can be cut off for having taken too long, so only here does its start
+                // matter.
+                held.start();
+                *this.permit = held;
+                Poll::Pending
+            }
         }
     }
 }
 
 impl<F, P> fmt::Debug for CircuitBreakerFuture<F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Admitted { .. } => "admitted",
-            State::Rejected { .. } => "rejected",
-        };
         f.debug_struct("CircuitBreakerFuture")
-            .field("state", &state)
+            .field("permit", &self.permit)
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{
     CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerFuture, Permit, Snapshot, State, call::Call,
-    service::call_admitted,
+    service::call_through,
 };
 use crate::{
     clock::Instant,
@@ -406,7 +406,7 @@ where
             Some(key) => self.breakers.get(key),
             None => self.breakers.shared.map.overflow().clone(),
         };
-        call_admitted(&mut self.inner, request, Some(breaker.admit()), &self.protocol)
+        call_through(&mut self.inner, request, Some(&breaker), &self.protocol)
     }
 }
 

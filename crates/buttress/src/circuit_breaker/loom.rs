@@ -53,7 +53,7 @@ fn loom_probes_never_exceed_their_capacity() {
                     if let Some(slot) = probes.reserve(1, 0, 10, 1) {
                         assert_eq!(held.fetch_add(1, SeqCst), 0, "two hold the one slot");
                         held.fetch_sub(1, SeqCst);
-                        assert!(probes.release(&slot));
+                        assert!(probes.release(slot));
                     }
                 })
             })
@@ -93,7 +93,7 @@ fn loom_a_late_thread_takes_no_slot_of_the_next_generation() {
                 let slot = probes
                     .reserve(2, 0, 10, 1)
                     .expect("an older generation is no obstacle");
-                held.fetch_add(usize::from(probes.holds(&slot)), SeqCst);
+                held.fetch_add(usize::from(probes.holds(slot)), SeqCst);
             },
         );
         assert_eq!(

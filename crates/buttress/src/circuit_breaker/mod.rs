@@ -77,6 +77,7 @@ mod keyed;
 mod layer;
 #[cfg(all(test, loom))]
 mod loom;
+mod marks;
 mod permit;
 mod policy;
 mod probes;

@@ -1,13 +1,13 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, mem::ManuallyDrop, num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     core::{Core, book},
+    marks::{Marks, Progress, Role},
     probes::Reservation,
     state::{Generation, State},
 };
 use crate::{
-    clock::{self, Instant},
-    error::RejectionKind,
+    error::{Rejected, RejectionKind},
     outcome::{Head, Outcome, Reason, Token, Verdict},
 };
 
@@ -18,66 +18,86 @@ use crate::{
 /// is a slow failure of the service, so that an outer timeout cannot hide an outage.
 #[must_use = "a permit that is dropped at once is a cancelled call"]
 pub struct Permit {
-    core: Arc<Core>,
-    /// Until the headers have come.
-    started: Option<Instant>,
-    probe: Option<Reservation>,
-    generation: Generation,
-    role: Role,
-    progress: Progress,
-    slow: bool,
-    /// Set while the inner service is being called or polled: a permit that is dropped then is dropped by the
-    /// inner's panic.
-    inside: bool,
+    /// Taken once the call is over; `None` also where nothing is recorded.
+    core: Option<Arc<Core>>,
+    call: Call,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// Recorded already, or admitted by a breaker that records nothing.
-    Unrecorded,
-    Ordinary,
-    /// Holds a slot of the probation.
-    Probe,
-    /// Was a probe, and has counted for the probation: its stream goes on.
-    Proven,
-}
-
-/// How much of a good answer has been seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Nothing,
-    /// Good headers that promise data.
-    Promising,
-    /// Good headers that are proof enough once nobody wants the body, or data after good headers.
-    Proof,
+/// What is known of the call: whole words, for the reason that [`Marks`] gives, and handed to functions by value, so
+/// that on the usual way nothing takes their address and most of them are never written.
+#[derive(Clone, Copy)]
+struct Call {
+    /// In nanoseconds since the breaker was made; until the headers have come. Of a call that was refused, the
+    /// nanoseconds after which it is worth trying again.
+    started: Option<NonZeroU64>,
+    /// The word in the slot of a probe that holds one.
+    probe: Option<NonZeroU64>,
+    marks: Marks,
 }
 
 impl Permit {
     #[inline]
-    pub(super) fn ordinary(core: Arc<Core>, generation: Generation, started: Option<Instant>) -> Self {
+    pub(super) fn ordinary(core: Arc<Core>, generation: Generation, started: Option<NonZeroU64>) -> Self {
         Self {
-            core,
-            started,
-            probe: None,
-            generation,
-            role: Role::Ordinary,
-            progress: Progress::Nothing,
-            slow: false,
-            inside: false,
+            core: Some(core),
+            call: Call {
+                started,
+                probe: None,
+                marks: Marks::new(generation),
+            },
         }
     }
 
-    pub(super) fn probe(core: Arc<Core>, generation: Generation, probe: Reservation, now: Instant) -> Self {
+    pub(super) fn probe(
+        core: Arc<Core>,
+        generation: Generation,
+        probe: Reservation,
+        now: NonZeroU64,
+    ) -> Self {
         let mut permit = Self::ordinary(core, generation, Some(now));
-        permit.probe = Some(probe);
-        permit.role = Role::Probe;
+        permit.call.probe = Some(probe.word);
+        permit.call.marks.set_slot(probe.index);
+        permit.call.marks.set_role(Role::Probe);
         permit
     }
 
-    pub(super) fn unrecorded(core: Arc<Core>) -> Self {
-        let mut permit = Self::ordinary(core, 0, None);
-        permit.role = Role::Unrecorded;
+    /// Not one at all, but why there is none. A refusal travels in the same words as the leave does: the
+    /// [`Rejected`] with its many small parts is made of it where it is wanted.
+    pub(super) fn refused(core: Arc<Core>, retry_after: Option<NonZeroU64>) -> Self {
+        let mut permit = Self::ordinary(core, 0, retry_after);
+        permit.call.marks.set_role(Role::Refused);
         permit
+    }
+
+    #[inline]
+    pub(super) fn is_refused(&self) -> bool {
+        self.call.marks.role() == Role::Refused
+    }
+
+    /// Why the call was refused, once.
+    pub(super) fn take_refusal(&mut self) -> Option<Rejected> {
+        if !self.is_refused() {
+            return None;
+        }
+        let name = self.core.take()?.name().clone();
+        let rejected = Rejected::new(RejectionKind::CircuitOpen, name);
+        Some(match self.call.started {
+            Some(after) => rejected.with_retry_after(Duration::from_nanos(after.get())),
+            None => rejected,
+        })
+    }
+
+    /// Of a breaker that records nothing, or of none.
+    #[inline]
+    pub(super) const fn unrecorded() -> Self {
+        Self {
+            core: None,
+            call: Call {
+                started: None,
+                probe: None,
+                marks: Marks::new(0),
+            },
+        }
     }
 
     /// Records how the call ended.
@@ -88,151 +108,224 @@ impl Permit {
     /// Does this call decide on a probation?
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.role == Role::Probe
+        self.call.marks.role() == Role::Probe
     }
 
     /// Notes the start of the call, if it is not noted yet.
     pub(super) fn start(&mut self) {
-        if self.started.is_none() && self.progress == Progress::Nothing {
-            self.started = Some(clock::now());
+        if let Some(core) = &self.core {
+            if self.call.started.is_none() && self.call.marks.progress() == Progress::Nothing {
+                self.call.started = Some(core.nanos());
+            }
+        }
+    }
+
+    /// Takes the permit and leaves one that records nothing.
+    #[inline]
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            core: self.core.take(),
+            call: self.call,
         }
     }
 
     /// Marks the time in which a drop can only be a panic of the inner service.
     #[inline]
     pub(super) fn set_inside(&mut self, inside: bool) {
-        self.inside = inside;
+        self.call.marks.set_inside(inside);
     }
 
-    fn settle(&mut self, outcome: Outcome) {
-        let slow = self.slow || self.measure();
-        let current = match self.role {
-            Role::Unrecorded => return,
-            Role::Ordinary => self.core.decide(self.generation, outcome, slow),
-            Role::Probe => self.holds_lease() && self.core.decide(self.generation, outcome, slow),
-            Role::Proven => self.settle_proven(outcome, slow),
+    /// The token of the call, if it records anything.
+    #[inline]
+    pub(super) fn into_token(self) -> Option<Self> {
+        let (core, call) = self.into_parts();
+        core.map(|core| Self {
+            core: Some(core),
+            call,
+        })
+    }
+
+    /// Once the core is taken there is nothing left to drop, and nothing that would have to be in memory for it.
+    #[inline]
+    fn into_parts(self) -> (Option<Arc<Core>>, Call) {
+        let mut this = ManuallyDrop::new(self);
+        (this.core.take(), this.call)
+    }
+}
+
+impl Call {
+    /// The call is over. One that was refused never began.
+    fn settle(mut self, core: &Core, outcome: Outcome) {
+        let slow = self.marks.slow() || self.measure(core);
+        let current = match self.marks.role() {
+            Role::Ordinary => core.decide(self.marks.generation(), outcome, slow),
+            Role::Probe => self.holds_lease(core) && core.decide(self.marks.generation(), outcome, slow),
+            Role::Proven => self.settle_proven(core, outcome, slow),
+            Role::Refused => return,
         };
-        self.core.book(outcome, slow, current);
-        self.give_back();
+        core.book(outcome, slow, current);
+        self.give_back(core);
     }
 
     /// A stream that has counted for the probation already. If it ends well there is nothing to add; what fails
     /// now is an ordinary failure, of the probation if that still runs, else of the closed state that followed.
-    fn settle_proven(&mut self, outcome: Outcome, slow: bool) -> bool {
-        self.adopt_successor();
+    fn settle_proven(&mut self, core: &Core, outcome: Outcome, slow: bool) -> bool {
+        self.adopt_successor(core);
         match outcome.verdict() {
-            Verdict::Success | Verdict::Neutral => self.core.is_current(self.generation),
-            Verdict::Failure | Verdict::Throttled => self.core.decide(self.generation, outcome, slow),
+            Verdict::Success | Verdict::Neutral => core.is_current(self.marks.generation()),
+            Verdict::Failure | Verdict::Throttled => core.decide(self.marks.generation(), outcome, slow),
         }
     }
 
-    fn adopt_successor(&mut self) {
-        let word = self.core.machine.load();
-        if word.state() == State::Closed && word.generation() == self.generation.wrapping_add(1) {
-            self.generation = word.generation();
+    fn adopt_successor(&mut self, core: &Core) {
+        let word = core.machine.load();
+        if word.state() == State::Closed && word.generation() == self.marks.generation().wrapping_add(1) {
+            self.marks.set_generation(word.generation());
         }
     }
 
     /// The call was dropped before it was over.
-    fn cancel(&mut self) {
-        if self.inside {
-            return self.settle(Outcome::failure(Reason::Rejected(RejectionKind::Panicked)));
+    fn cancel(mut self, core: &Core) {
+        if self.marks.inside() {
+            return self.settle(core, Outcome::failure(Reason::Rejected(RejectionKind::Panicked)));
         }
-        if self.started.is_some_and(|started| self.core.is_slow(started)) {
-            self.slow = true;
-            return self.settle(Outcome::failure(Reason::CutOff));
+        if self.started.is_some_and(|started| core.is_slow(started)) {
+            self.marks.set_slow();
+            return self.settle(core, Outcome::failure(Reason::CutOff));
         }
-        let current = match (self.role, self.progress) {
-            (Role::Unrecorded, _) => return,
+        let current = match (self.marks.role(), self.marks.progress()) {
             // What has proved itself and was then dropped is good news to the state; the books call it cancelled.
             (Role::Ordinary, Progress::Proof) => {
-                self.core.decide(self.generation, Outcome::SUCCESS, self.slow)
+                core.decide(self.marks.generation(), Outcome::SUCCESS, self.marks.slow())
             }
-            (Role::Ordinary, _) => self.core.is_current(self.generation),
+            (Role::Ordinary, _) => core.is_current(self.marks.generation()),
             (Role::Probe, Progress::Proof) => {
-                self.holds_lease() && self.core.probe_succeeded(self.generation)
+                self.holds_lease(core) && core.probe_succeeded(self.marks.generation())
             }
-            (Role::Probe, _) => self.holds_lease() && self.core.is_current(self.generation),
+            (Role::Probe, _) => self.holds_lease(core) && core.is_current(self.marks.generation()),
             (Role::Proven, _) => {
-                self.adopt_successor();
-                self.core.is_current(self.generation)
+                self.adopt_successor(core);
+                core.is_current(self.marks.generation())
             }
+            (Role::Refused, _) => return,
         };
         let index = if current { book::CANCELLED } else { book::STALE };
-        self.core.books.add(index, 1);
-        self.give_back();
+        core.books.add(index, 1);
+        self.give_back(core);
     }
 
     /// Was the call slow? Asked only where slow calls are watched: it costs a look at the clock.
     #[inline]
-    fn measure(&mut self) -> bool {
+    fn measure(&self, core: &Core) -> bool {
         match self.started {
-            Some(started) if self.core.is_timed() => self.core.is_slow(started),
+            Some(started) if core.is_timed() => core.is_slow(started),
             _ => false,
         }
     }
 
-    fn holds_lease(&self) -> bool {
-        self.probe
-            .as_ref()
-            .is_some_and(|probe| self.core.probes.holds(probe))
+    fn reservation(&self) -> Option<Reservation> {
+        let index = self.marks.slot();
+        self.probe.map(|word| Reservation { index, word })
     }
 
-    #[inline]
-    fn give_back(&mut self) {
-        self.role = Role::Unrecorded;
-        if let Some(probe) = self.probe.take() {
-            self.release(&probe);
-        }
+    fn holds_lease(&self, core: &Core) -> bool {
+        self.reservation().is_some_and(|probe| core.probes.holds(probe))
     }
 
-    fn release(&self, probe: &Reservation) {
-        if self.core.probes.release(probe) {
-            self.core.waiters.wake();
+    fn give_back(&mut self, core: &Core) {
+        if let Some(probe) = self.reservation() {
+            self.probe = None;
+            if core.probes.release(probe) {
+                core.waiters.wake();
+            }
         }
     }
 
     /// Counts for the probation as soon as there is proof, for a stream may have no end.
-    fn prove(&mut self) {
-        if self.holds_lease() && self.core.probe_succeeded(self.generation) {
-            self.role = Role::Proven;
-            if let Some(probe) = self.probe.take() {
-                self.release(&probe);
-            }
+    fn prove(&mut self, core: &Core) {
+        if self.holds_lease(core) && core.probe_succeeded(self.marks.generation()) {
+            self.marks.set_role(Role::Proven);
+            self.give_back(core);
         }
     }
 }
 
+// These two are called word by word: a call that had to be handed over in memory would be there on the usual way too.
+
+#[inline(never)]
+fn settle(
+    core: &Core,
+    started: Option<NonZeroU64>,
+    probe: Option<NonZeroU64>,
+    marks: Marks,
+    outcome: Outcome,
+) {
+    Call {
+        started,
+        probe,
+        marks,
+    }
+    .settle(core, outcome);
+}
+
+#[cold]
+#[inline(never)]
+fn cancel(core: &Core, started: Option<NonZeroU64>, probe: Option<NonZeroU64>, marks: Marks) {
+    Call {
+        started,
+        probe,
+        marks,
+    }
+    .cancel(core);
+}
+
 impl Token for Permit {
+    #[inline]
     fn head(&mut self, head: Head) {
-        self.slow |= self.measure();
-        self.started = None;
-        self.progress = match head {
+        if self.core.as_ref().is_some_and(|core| self.call.measure(core)) {
+            self.call.marks.set_slow();
+        }
+        self.call.started = None;
+        self.call.marks.set_progress(match head {
             Head::Promising => Progress::Promising,
             Head::Good => Progress::Proof,
-        };
+        });
     }
 
+    #[inline]
     fn data(&mut self) {
-        if self.progress != Progress::Nothing {
-            self.progress = Progress::Proof;
-            if self.role == Role::Probe {
-                self.prove();
+        if self.call.marks.progress() != Progress::Nothing {
+            self.call.marks.set_progress(Progress::Proof);
+            if let (Role::Probe, Some(core)) = (self.call.marks.role(), &self.core) {
+                self.call.prove(core);
             }
         }
     }
 
-    #[inline]
-    fn finish(mut self, outcome: Outcome) {
-        self.settle(outcome);
+    // Always: by a call of it the permit would have to be in memory, and the compiler finds it a little too long.
+    #[inline(always)]
+    fn finish(self, outcome: Outcome) {
+        let (Some(core), call) = self.into_parts() else {
+            return;
+        };
+        // Nearly every call ends so, and it is worth a way of its own.
+        let usual = outcome.verdict() == Verdict::Success
+            && call.marks.is_usual()
+            && core.book_success_as_usual(call.marks.generation());
+        if !usual {
+            // Made anew, so that there is nothing of it on the usual way.
+            let outcome =
+                Outcome::new(outcome.verdict(), outcome.reason()).with_retry_after(outcome.retry_after());
+            settle(&core, call.started, call.probe, call.marks, outcome);
+        }
     }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        if self.role != Role::Unrecorded {
-            self.cancel();
+        if let Some(core) = self.core.take() {
+            cancel(&core, self.call.started, self.call.probe, self.call.marks);
         }
     }
 }
@@ -240,9 +333,8 @@ impl Drop for Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
-            .field("policy", self.core.name())
-            .field("role", &self.role)
-            .field("generation", &self.generation)
+            .field("policy", &self.core.as_ref().map(|core| core.name()))
+            .field("call", &self.call.marks)
             .finish_non_exhaustive()
     }
 }

@@ -81,16 +81,26 @@ impl CircuitBreaker {
     /// [`CircuitOpen`](crate::RejectionKind::CircuitOpen) while the circuit is open, or half-open with every
     /// probe's slot taken.
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        let mut permit = self.admit()?;
-        permit.start();
-        Ok(permit)
+        let mut permit = self.admit();
+        match permit.take_refusal() {
+            Some(rejected) => Err(rejected),
+            None => {
+                permit.start();
+                Ok(permit)
+            }
+        }
     }
 
     /// [`try_acquire`](Self::try_acquire) for a call whose start is noted only once that matters: when it is
-    /// first found pending.
-    #[inline]
-    pub(super) fn admit(&self) -> Result<Permit, Rejected> {
+    /// first found pending. It may be a [refusal](Permit::refused).
+    pub(super) fn admit(&self) -> Permit {
         Core::admit(&self.core)
+    }
+
+    /// The same where that is but a matter of looking.
+    #[inline]
+    pub(super) fn admit_if_closed(&self) -> Option<Permit> {
+        Core::admit_if_closed(&self.core)
     }
 
     /// Runs `future` through the breaker: for those who have no tower service. `Ok` is a success and `Err` a
@@ -297,7 +307,7 @@ pub(super) fn unnamed() -> &'static Arc<str> {
 
 /// Ticks are what the machine counts time in: 10 µs, so that 45 bits last eleven years.
 pub(super) const TICKS_PER_SECOND: u64 = 100_000;
-const NANOS_PER_TICK: u32 = 10_000;
+pub(super) const NANOS_PER_TICK: u32 = 10_000;
 
 pub(super) fn to_ticks(time: Duration) -> u64 {
     time.as_secs()

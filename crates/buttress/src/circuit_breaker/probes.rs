@@ -31,10 +31,11 @@ pub(super) struct Probes {
 }
 
 /// A reserved slot.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reservation {
-    index: u32,
-    word: NonZeroU64,
+    /// Below [`MAX_PROBES`].
+    pub(super) index: u16,
+    pub(super) word: NonZeroU64,
 }
 
 impl Probes {
@@ -65,7 +66,10 @@ impl Probes {
                     continue;
                 }
                 match slot.compare_exchange(found, word.get(), AcqRel, Relaxed) {
-                    Ok(_) => return Some(Reservation { index, word }),
+                    Ok(_) => {
+                        let index = index as u16;
+                        return Some(Reservation { index, word });
+                    }
                     // Somebody took this slot, or gave it back: then the scan may have passed a free one.
                     Err(_) => disturbed = true,
                 }
@@ -77,15 +81,15 @@ impl Probes {
     }
 
     /// Gives the slot back. `false` if the lease had been lost to another.
-    pub(super) fn release(&self, reservation: &Reservation) -> bool {
-        self.slot(reservation.index)
+    pub(super) fn release(&self, reservation: Reservation) -> bool {
+        self.slot(reservation.index.into())
             .compare_exchange(reservation.word.get(), FREE, AcqRel, Relaxed)
             .is_ok()
     }
 
     /// Is the slot still this holder's?
-    pub(super) fn holds(&self, reservation: &Reservation) -> bool {
-        self.slot(reservation.index).load(Acquire) == reservation.word.get()
+    pub(super) fn holds(&self, reservation: Reservation) -> bool {
+        self.slot(reservation.index.into()).load(Acquire) == reservation.word.get()
     }
 
     /// Is one of the first `capacity` slots free?
@@ -133,10 +137,10 @@ mod tests {
         let b = probes.reserve(1, 0, 100, 2).expect("free");
         assert_eq!(probes.reserve(1, 99, 200, 2), None);
         assert!(!probes.has_free(1, 99, 2));
-        assert!(probes.release(&a));
-        assert!(!probes.release(&a), "a slot comes back exactly once");
+        assert!(probes.release(a));
+        assert!(!probes.release(a), "a slot comes back exactly once");
         assert!(probes.has_free(1, 99, 2));
-        assert!(probes.holds(&b));
+        assert!(probes.holds(b));
     }
 
     #[test]
@@ -146,9 +150,9 @@ mod tests {
         assert_eq!(probes.next_free(1, 0, 1), Some(100));
         assert_eq!(probes.reserve(1, 99, 199, 1), None);
         let next = probes.reserve(1, 100, 200, 1).expect("the lease is over");
-        assert!(!probes.holds(&hung));
-        assert!(!probes.release(&hung));
-        assert!(probes.holds(&next));
+        assert!(!probes.holds(hung));
+        assert!(!probes.release(hung));
+        assert!(probes.holds(next));
     }
 
     #[test]
@@ -156,7 +160,7 @@ mod tests {
         let probes = Probes::new();
         let old = probes.reserve(1, 0, 100, 1).expect("free");
         assert!(probes.reserve(2, 0, 100, 1).is_some());
-        assert!(!probes.release(&old));
+        assert!(!probes.release(old));
         assert_eq!(
             probes.reserve(1, 0, 100, 1),
             None,
@@ -170,6 +174,6 @@ mod tests {
         let held: Vec<_> = (0..100).map_while(|_| probes.reserve(1, 0, 100, 100)).collect();
         assert_eq!(held.len(), 100);
         assert_eq!(probes.reserve(1, 0, 100, 100), None);
-        assert!(held.iter().all(|r| probes.release(r)));
+        assert!(held.iter().all(|&r| probes.release(r)));
     }
 }

@@ -4,7 +4,7 @@ use tower_service::Service;
 
 use super::{CircuitBreaker, Permit, future::CircuitBreakerFuture};
 use crate::{
-    error::{CallError, Rejected},
+    error::CallError,
     outcome::{Plain, Protocol},
 };
 
@@ -61,34 +61,64 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let admission = self.breaker.as_ref().map(CircuitBreaker::admit);
-        call_admitted(&mut self.inner, request, admission, &self.protocol)
+        call_through(&mut self.inner, request, self.breaker.as_ref(), &self.protocol)
     }
 }
 
-/// Calls the inner service if the breaker admitted the call, or if there is none.
+/// Calls the inner service if the breaker admits the call, or if there is none.
 #[inline]
-pub(super) fn call_admitted<S, P, Request>(
+pub(super) fn call_through<S, P, Request>(
     inner: &mut S,
     request: Request,
-    admission: Option<Result<Permit, Rejected>>,
+    breaker: Option<&CircuitBreaker>,
     protocol: &P,
 ) -> CircuitBreakerFuture<S::Future, P>
 where
     S: Service<Request>,
     P: Clone,
 {
-    let mut permit = match admission {
-        None => None,
-        Some(Ok(permit)) => Some(permit),
-        Some(Err(rejected)) => return CircuitBreakerFuture::rejected(rejected),
+    let permit = match breaker {
+        None => Permit::unrecorded(),
+        Some(breaker) => match breaker.admit_if_closed() {
+            Some(permit) => permit,
+            None => return call_unless_open(inner, request, breaker, protocol),
+        },
     };
-    if let Some(permit) = &mut permit {
-        permit.set_inside(true);
+    call_with(inner, request, permit, protocol)
+}
+
+/// A way of its own, so that the usual one has its permit in registers.
+#[inline(never)]
+fn call_unless_open<S, P, Request>(
+    inner: &mut S,
+    request: Request,
+    breaker: &CircuitBreaker,
+    protocol: &P,
+) -> CircuitBreakerFuture<S::Future, P>
+where
+    S: Service<Request>,
+    P: Clone,
+{
+    let permit = breaker.admit();
+    if permit.is_refused() {
+        return CircuitBreakerFuture::new(None, permit, protocol.clone());
     }
+    call_with(inner, request, permit, protocol)
+}
+
+#[inline]
+fn call_with<S, P, Request>(
+    inner: &mut S,
+    request: Request,
+    mut permit: Permit,
+    protocol: &P,
+) -> CircuitBreakerFuture<S::Future, P>
+where
+    S: Service<Request>,
+    P: Clone,
+{
+    permit.set_inside(true);
     let future = inner.call(request);
-    if let Some(permit) = &mut permit {
-        permit.set_inside(false);
-    }
-    CircuitBreakerFuture::admitted(future, permit, protocol.clone())
+    permit.set_inside(false);
+    CircuitBreakerFuture::new(Some(future), permit, protocol.clone())
 }

@@ -103,6 +103,11 @@ impl Word {
     }
 
     #[inline]
+    pub(super) fn is_closed_without_failures(self, generation: Generation) -> bool {
+        self.0 == State::Closed.bits() << STATE_SHIFT | u64::from(generation) << PAYLOAD_BITS
+    }
+
+    #[inline]
     pub(super) fn state(self) -> State {
         // The word is only ever made from a `State`; the table has one entry for each.
         State::ALL[((self.0 >> STATE_SHIFT) as usize).min(State::ALL.len() - 1)]

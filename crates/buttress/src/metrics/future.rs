@@ -41,13 +41,21 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some(token) = this.token.as_mut() {
+        // Held here, where it can be in registers, not there, where it would have to be in memory.
+        let mut token = this.token.take();
+        if let Some(token) = &mut token {
             token.inner_is_running(true);
         }
         let polled = this.inner.poll(cx);
-        if let Some(token) = this.token.as_mut() {
+        if let Some(token) = &mut token {
             token.inner_is_running(false);
         }
-        polled.map(|result| this.protocol.observe(result, this.token.take()))
+        match polled {
+            Poll::Ready(result) => Poll::Ready(this.protocol.observe(result, token)),
+            Poll::Pending => {
+                *this.token = token;
+                Poll::Pending
+            }
+        }
     }
 }

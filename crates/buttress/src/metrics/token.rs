@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, mem::ManuallyDrop, sync::Arc};
 
 use super::{Shared, books::Ending};
 use crate::{
@@ -36,30 +36,45 @@ impl MetricsToken {
     pub(super) fn inner_is_running(&mut self, is: bool) {
         self.inner_is_running = is;
     }
+}
 
-    #[inline]
-    fn elapsed_nanos(&self) -> u64 {
-        nanos(clock::now().saturating_duration_since(self.began))
-    }
+#[inline]
+fn nanos_since(began: Instant) -> u64 {
+    nanos(clock::now().saturating_duration_since(began))
+}
+
+/// A call that was dropped.
+#[cold]
+#[inline(never)]
+fn end_dropped(shared: &Shared, began: Instant, inner_is_running: bool) {
+    let ending = if inner_is_running {
+        Ending::Panicked
+    } else {
+        Ending::Cancelled
+    };
+    shared.books.ended(ending, nanos_since(began));
 }
 
 impl Token for MetricsToken {
     #[inline]
     fn head(&mut self, _: Head) {
         if let (Some(shared), false) = (&self.running, self.headers_came) {
-            shared.books.headers_came(self.elapsed_nanos());
+            shared.books.headers_came(nanos_since(self.began));
             self.headers_came = true;
         }
     }
 
-    #[inline]
-    fn finish(mut self, outcome: Outcome) {
-        if let Some(shared) = self.running.take() {
+    // Always: by a call of it the token would have to be in memory.
+    #[inline(always)]
+    fn finish(self, outcome: Outcome) {
+        // Once the `Arc` is taken there is nothing left to drop.
+        let mut this = ManuallyDrop::new(self);
+        if let Some(shared) = this.running.take() {
             let ending = Ending::of(&outcome);
-            if self.headers_came {
-                shared.books.ended(ending, self.elapsed_nanos());
+            if this.headers_came {
+                shared.books.ended(ending, nanos_since(this.began));
             } else {
-                shared.books.ended_at_once(ending, self.elapsed_nanos());
+                shared.books.ended_at_once(ending, nanos_since(this.began));
             }
         }
     }
@@ -69,12 +84,7 @@ impl Drop for MetricsToken {
     #[inline]
     fn drop(&mut self) {
         if let Some(shared) = self.running.take() {
-            let ending = if self.inner_is_running {
-                Ending::Panicked
-            } else {
-                Ending::Cancelled
-            };
-            shared.books.ended(ending, self.elapsed_nanos());
+            end_dropped(&shared, self.began, self.inner_is_running);
         }
     }
 }

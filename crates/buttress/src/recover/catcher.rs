@@ -32,6 +32,11 @@ impl Catcher {
         Self { policy: Some(policy) }
     }
 
+    #[inline]
+    pub(super) const fn is_off(self) -> bool {
+        self.policy.is_none()
+    }
+
     /// Runs `work`. If it panics, the panic is counted and told, and the answer is its rejection. The caller
     /// must then [`discard`](Self::discard) whatever `work` had its hands on.
     ///

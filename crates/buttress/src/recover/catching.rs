@@ -1,4 +1,5 @@
 use std::{
+    mem::ManuallyDrop,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -45,14 +46,20 @@ impl<F: Future> Catching<F> {
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(refused(catcher.rejection()));
         };
-        let mut poll = Poll::Pending;
-        let work = || poll = inner.poll(cx).map(|output| done(output, catcher));
+        if catcher.is_off() {
+            // What no closure holds need not be in memory.
+            return inner.poll(cx).map(|output| done(output, catcher));
+        }
+        // Whatever panics, it does so before there is anything in here to be dropped. Said to the compiler, for a value
+        // that might have to be dropped by one of the ways out would be in memory, and be copied from there.
+        let mut poll = ManuallyDrop::new(Poll::Pending);
+        let work = || poll = ManuallyDrop::new(inner.poll(cx).map(|output| done(output, catcher)));
         if let Err(rejected) = catcher.catch(Place::Future, work) {
             // An assignment overwrites even where the old value's `Drop` panics, so this leaves `None` behind
             // in any case.
             catcher.discard(Place::Future, || this.inner.set(None));
-            poll = Poll::Ready(refused(rejected));
+            return Poll::Ready(refused(rejected));
         }
-        poll
+        ManuallyDrop::into_inner(poll)
     }
 }

@@ -34,6 +34,14 @@ impl<F, P> RecoverFuture<F, P> {
     }
 
     #[inline]
+    pub(super) fn guarding(inner: F, catcher: Catcher) -> Self {
+        Self {
+            inner: Catching::new(Some(inner), catcher),
+            protocol: PhantomData,
+        }
+    }
+
+    #[inline]
     pub(super) fn guard(&mut self, inner: F) {
         self.inner.set(inner);
     }

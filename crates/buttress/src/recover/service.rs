@@ -59,6 +59,9 @@ where
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(Err(catcher.rejection().into()));
         };
+        if catcher.is_off() {
+            return inner.poll_ready(cx);
+        }
         let (mut readiness, mut error) = (Poll::Pending, None);
         let work = || readiness = inner.poll_ready(cx).map(|ready| error = ready.err());
         if let Err(rejected) = catcher.catch(Place::Ready, work) {
@@ -71,6 +74,9 @@ where
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
         let catcher = self.catcher();
+        if let (true, Some(inner)) = (catcher.is_off(), &mut self.inner) {
+            return RecoverFuture::guarding(inner.call(request), catcher);
+        }
         let mut future = RecoverFuture::refused(catcher);
         if let Some(inner) = &mut self.inner {
             if catcher

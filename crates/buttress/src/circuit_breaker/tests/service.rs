@@ -247,7 +247,7 @@ async fn a_panic_in_poll_is_a_failure_and_the_slot_comes_back() {
             assert_pending!(call.poll());
         }
         assert!(catch_unwind(AssertUnwindSafe(|| call.poll())).is_err());
-        assert_eq!(breaker.state(), State::HalfOpen, "until it is dropped");
+        assert_eq!(breaker.state(), State::Open, "however long the future is kept");
         drop(call);
         let s = breaker.snapshot();
         assert_eq!((s.state, s.cancelled), (State::Open, 0));
@@ -438,4 +438,25 @@ async fn a_refused_future_that_is_polled_again_panics_and_says_why() {
     let panic = catch_unwind(AssertUnwindSafe(|| call.poll())).unwrap_err();
     let text = panic.downcast_ref::<&str>().copied().unwrap_or_default();
     assert!(text.contains("polled after"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_that_is_never_polled_is_only_a_refusal() {
+    let breaker = built(exact().slow_after(Duration::from_nanos(1)));
+    for open in [CircuitBreaker::force_open, |b: &CircuitBreaker| {
+        b.transition_to(State::Open)
+    }] {
+        breaker.reset();
+        open(&breaker);
+        let before = breaker.snapshot().state;
+        drop(breaker.call(ready(Ok::<_, &str>(()))));
+        drop(
+            breaker
+                .layer()
+                .layer(service_fn(async |()| Ok::<_, Error<&str>>(())))
+                .call(()),
+        );
+        let s = breaker.snapshot();
+        assert_eq!((s.rejected, s.total, s.state), (2, 2, before));
+    }
 }

@@ -1,0 +1,63 @@
+//! Every path and every subject.
+
+mod breaker;
+mod http;
+mod layers;
+mod peers;
+mod stack;
+mod threads;
+
+use crate::drive::Subject;
+
+/// A subject that can be built.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The way a call goes.
+    pub path: &'static str,
+    /// Who goes it.
+    pub subject: &'static str,
+    /// Builds it.
+    pub make: fn() -> Subject,
+}
+
+/// Everything there is, subjects of one path side by side.
+pub fn all() -> Vec<Entry> {
+    [
+        layers::CLOCK,
+        breaker::CLOSED,
+        breaker::FAILING,
+        breaker::COUNT_WINDOW,
+        breaker::TIME_WINDOW,
+        breaker::SLOW_CALLS,
+        breaker::OPEN,
+        breaker::CANCELLED_PROBES,
+        layers::RECOVER,
+        layers::METRICS,
+        layers::ERROR,
+        stack::EMPTY,
+        stack::OFF,
+        stack::FULL,
+        stack::REFUSED,
+        http::CIRCUIT_BREAKER,
+        http::RECOVER,
+        http::METRICS,
+        http::STACK,
+        threads::ONE_BREAKER,
+        threads::OWN_BREAKERS,
+        threads::STACK,
+    ]
+    .concat()
+}
+
+/// The entries of one path.
+macro_rules! entries {
+    ($(#[$meta:meta])* $name:ident, $path:literal: $($subject:literal => $make:expr,)+) => {
+        $(#[$meta])*
+        pub(super) const $name: &[$crate::catalogue::Entry] = &[$($crate::catalogue::Entry {
+            path: $path,
+            subject: $subject,
+            make: || $make,
+        },)+];
+    };
+}
+use entries;

@@ -1,0 +1,59 @@
+//! The program's lines, and the allocations in them, which are exact on any machine.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn compare(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args(arguments)
+        .output()
+        .expect("it starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn every_line_parses_and_buttress_allocates_nothing() {
+    let lines: Vec<Value> = compare(&["--quick", "--json"])
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .collect();
+    for line in &lines {
+        let (ns, allocs) = (line["ns"].as_f64(), line["allocs"].as_f64());
+        assert!(
+            ns.is_some_and(|ns| ns > 0.0) && allocs.is_some_and(|allocs| allocs >= 0.0),
+            "{line}"
+        );
+        if line["subject"] == "buttress" {
+            assert_eq!(allocs, Some(0.0), "{line}");
+        }
+    }
+    for path in [
+        "circuit_breaker/closed",
+        "circuit_breaker/open",
+        "stack/full",
+        "http/stack/full",
+    ] {
+        for subject in ["bare", "buttress"] {
+            let found = lines.iter().any(|l| l["path"] == path && l["subject"] == subject);
+            assert!(found, "no {subject} on {path}");
+        }
+    }
+    // What counts does count: this peer boxes its future.
+    let boxed = lines
+        .iter()
+        .find(|l| l["path"] == "circuit_breaker/closed" && l["subject"] == "tower-resilience");
+    assert!(boxed.is_some_and(|l| l["allocs"].as_f64() >= Some(1.0)));
+}
+
+#[test]
+fn the_table_has_the_paths_that_were_asked_for() {
+    let table = compare(&["--quick", "--filter", "clock/", "--filter", "stack/empty:bare"]);
+    let paths: Vec<&str> = table.lines().skip(1).filter(|l| !l.starts_with(' ')).collect();
+    assert_eq!(paths, ["clock/read", "stack/empty"]);
+}
