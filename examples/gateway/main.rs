@@ -13,10 +13,12 @@ mod admin;
 mod answer;
 mod args;
 mod config;
+mod demo;
 mod gateway;
 mod headers;
 mod proxy;
 mod server;
+mod signals;
 mod token;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode, time::Duration};
@@ -24,6 +26,7 @@ use std::{io::IsTerminal as _, path::Path, process::ExitCode, time::Duration};
 use args::Command;
 use config::Config;
 use gateway::Gateway;
+use signals::Signals;
 use tracing_subscriber::{
     Layer, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
@@ -47,7 +50,10 @@ fn main() -> ExitCode {
             }
             Err(error) => unusable(&format!("{}: {error}", Path::new(&file).display())),
         },
-        Ok(Command::Demonstrate { .. }) => ExitCode::FAILURE,
+        Ok(Command::Demonstrate { serve }) => {
+            log_from("error");
+            in_runtime(demo::run(serve))
+        }
         Err(error) => unusable(&format!("{error}\n\n{}", args::USAGE.trim_end())),
     }
 }
@@ -74,33 +80,6 @@ async fn run(config: Config) -> ExitCode {
             false => failed(&format!("some calls were cut off after {GRACE:?}")),
         },
         () = signals.next() => failed("told to stop twice: calls in flight were cut off"),
-    }
-}
-
-/// Being told to stop, by `SIGTERM` or ctrl-c.
-#[derive(Debug)]
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        let terminate = self.terminate.recv();
-        #[cfg(not(unix))]
-        let terminate = std::future::pending::<()>();
-        tokio::select! {
-            _ = terminate => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
     }
 }
 
