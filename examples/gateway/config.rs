@@ -62,14 +62,14 @@ impl Config {
             endpoint = read_endpoint(&mut upstream);
         }
         let policies = StackConfig::read(root);
-        if let (Some(listen), Some(endpoint)) = (listen, &endpoint) {
-            if endpoint.is_at(listen) {
-                root.accept::<()>(Err(ConfigError::one(
-                    "upstream.endpoints[0]",
-                    endpoint,
-                    "another address than `listen`: every request would go round in circles",
-                )));
-            }
+        if let (Some(listen), Some(endpoint)) = (listen, &endpoint)
+            && endpoint.is_at(listen)
+        {
+            root.accept::<()>(Err(ConfigError::one(
+                "upstream.endpoints[0]",
+                endpoint,
+                "another address than `listen`: every request would go round in circles",
+            )));
         }
         Some(Self {
             listen: listen?,
@@ -203,7 +203,16 @@ impl fmt::Display for LoadError {
         match self {
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
             Self::Syntax(error) => write!(f, "{}", error.to_string().trim_end()),
-            Self::Invalid(error) => error.fmt(f),
+            Self::Invalid(error) => {
+                match error.problems().len() + error.omitted() {
+                    1 => f.write_str("1 problem")?,
+                    n => write!(f, "{n} problems")?,
+                }
+                error
+                    .to_string()
+                    .lines()
+                    .try_for_each(|line| write!(f, "\n  {line}"))
+            }
         }
     }
 }
@@ -213,7 +222,10 @@ mod tests {
     use super::*;
 
     fn problems(text: &str) -> String {
-        Config::parse(text).expect_err("a problem").to_string()
+        match Config::parse(text).expect_err("a problem") {
+            LoadError::Invalid(error) => error.to_string(),
+            other => other.to_string(),
+        }
     }
 
     #[test]

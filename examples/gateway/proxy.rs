@@ -81,7 +81,7 @@ impl Proxy {
     ) -> Result<Response<impl Body<Data = Bytes, Error = BoxError> + Send>, Error<Infallible>> {
         let request = match self.redirected(request) {
             Ok(request) => request,
-            Err(refusal) => return Ok(refusal.map(Either::Right)),
+            Err(unforwardable) => return Ok(unforwardable.answer().map(Either::Right)),
         };
         let Self { upstream, endpoint } = self;
         match upstream.oneshot(request).await {
@@ -107,18 +107,15 @@ impl Proxy {
     }
 
     /// Makes a client's request one to the upstream.
-    fn redirected(&self, request: Request<Incoming>) -> Result<Request<Incoming>, Response<Full<Bytes>>> {
+    fn redirected(&self, request: Request<Incoming>) -> Result<Request<Incoming>, Unforwardable> {
         let (mut parts, body) = request.into_parts();
-        let bad = |message| Err(answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message));
         if [Method::CONNECT, Method::TRACE].contains(&parts.method) {
-            return Err(not_allowed());
+            return Err(Unforwardable::Method);
         }
-        let Ok(host) = host(&parts) else {
-            return bad("The request must name one host.");
-        };
+        let host = host(&parts)?;
         let path = match parts.uri.path_and_query() {
             Some(path) if path.as_str() == "*" && parts.method != Method::OPTIONS => {
-                return bad("The target `*` is for OPTIONS only.");
+                return Err(Unforwardable::Target);
             }
             Some(path) => path.clone(),
             None => PathAndQuery::from_static("/"),
@@ -127,9 +124,7 @@ impl Proxy {
             .scheme(Scheme::HTTP)
             .authority(self.endpoint.authority().clone())
             .path_and_query(path);
-        let Ok(target) = target.build() else {
-            return bad("The request's target cannot be forwarded.");
-        };
+        let target = target.build().map_err(|_| Unforwardable::Target)?;
         let origin = Origin {
             peer: peer(&parts),
             host: host.as_ref(),
@@ -139,6 +134,35 @@ impl Proxy {
         parts.uri = target;
         parts.version = Version::HTTP_11;
         Ok(Request::from_parts(parts, body))
+    }
+}
+
+/// Why a request cannot be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Unforwardable {
+    /// A reverse proxy tunnels nothing, and `TRACE` would show a client what it may not see.
+    Method,
+    /// It names no host, or two, or a thing that is no host.
+    Host,
+    /// It asks for what is no path.
+    Target,
+}
+
+impl Unforwardable {
+    fn answer(self) -> Response<Full<Bytes>> {
+        let bad = |message| answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message);
+        match self {
+            Self::Method => {
+                let message = "This method is not forwarded.";
+                let mut response =
+                    answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+                let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+                response.headers_mut().insert(ALLOW, allowed);
+                response
+            }
+            Self::Host => bad("The request must name one host."),
+            Self::Target => bad("The target of the request cannot be forwarded."),
+        }
     }
 }
 
@@ -179,20 +203,11 @@ fn causes(error: &legacy::Error) -> impl Iterator<Item = &(dyn StdError + 'stati
     })
 }
 
-/// A reverse proxy tunnels nothing, and `TRACE` would show a client what it may not see.
-fn not_allowed() -> Response<Full<Bytes>> {
-    let message = "This method is not forwarded.";
-    let mut response = answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
-    let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    response.headers_mut().insert(ALLOW, allowed);
-    response
-}
-
 /// The host that the client asked for. That of the target counts before the header (RFC 9112, section 3.2.2); what
 /// names two, or a thing that is no host, is how caches and upstreams are led astray.
-fn host(parts: &http::request::Parts) -> Result<Option<Authority>, ()> {
+fn host(parts: &http::request::Parts) -> Result<Option<Authority>, Unforwardable> {
     let plain = |authority: Authority| match authority.as_str().contains('@') {
-        true => Err(()),
+        true => Err(Unforwardable::Host),
         false => Ok(Some(authority)),
     };
     if let Some(authority) = parts.uri.authority() {
@@ -200,11 +215,14 @@ fn host(parts: &http::request::Parts) -> Result<Option<Authority>, ()> {
     }
     let mut named = parts.headers.get_all(HOST).iter();
     match (named.next(), named.next()) {
-        (None, _) if parts.version == Version::HTTP_11 => Err(()),
+        (None, _) if parts.version == Version::HTTP_11 => Err(Unforwardable::Host),
         (None, _) => Ok(None),
         (Some(host), None) if host.is_empty() => Ok(None),
-        (Some(host), None) => Authority::try_from(host.as_bytes()).map_err(drop).and_then(plain),
-        (Some(_), Some(_)) => Err(()),
+        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
+            Ok(authority) => plain(authority),
+            Err(_) => Err(Unforwardable::Host),
+        },
+        (Some(_), Some(_)) => Err(Unforwardable::Host),
     }
 }
 
