@@ -1,11 +1,8 @@
 //! The breaker, as clients and upstreams see it.
 
-use std::{
-    io::Write,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io::Write, thread, time::Duration};
 
+use buttress::clock;
 use serde_json::Value;
 
 use crate::{
@@ -23,13 +20,13 @@ fn state(gateway: &Gateway) -> Value {
 
 /// Asks until it is so.
 fn eventually(gateway: &Gateway, so: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = clock::now() + Duration::from_secs(10);
     loop {
         let state = state(gateway);
         if so(&state) {
             return state;
         }
-        assert!(Instant::now() < end, "{state}");
+        assert!(clock::now() < end, "{state}");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -63,7 +60,7 @@ fn it_opens_when_the_upstream_stops_and_closes_when_it_is_back() {
             }})
         );
     }
-    let opened = Instant::now();
+    let opened = clock::now();
     assert_eq!(state(&gateway)["upstream"]["circuitBreaker"]["state"], "OPEN");
 
     // Refused, and told for how long; that counts down.

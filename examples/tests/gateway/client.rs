@@ -75,7 +75,7 @@ pub(crate) fn post(address: SocketAddr, path: &str, fields: &str) -> Response {
 
 /// `None` where there is nothing.
 pub(crate) fn read_head(reader: &mut impl BufRead) -> Option<Head> {
-    let mut line = |reader: &mut dyn BufRead| {
+    let line = |reader: &mut dyn BufRead| {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         line.ends_with('\n').then(|| line.trim_end().to_owned())

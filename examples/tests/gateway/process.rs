@@ -8,8 +8,10 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use buttress::clock;
 
 pub(crate) const TOKEN: &str = "s3cret";
 
@@ -57,12 +59,12 @@ impl Gateway {
     }
 
     pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
-        let end = Instant::now() + patience;
+        let end = clock::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("a status") {
                 return status;
             }
-            assert!(Instant::now() < end, "the gateway runs on");
+            assert!(clock::now() < end, "the gateway runs on");
             thread::sleep(Duration::from_millis(10));
         }
     }
