@@ -129,7 +129,12 @@ impl Stage {
         match act.deed {
             Deed::Behave(behaviour) => self.upstream.behave(behaviour),
             Deed::GoDown => {
+                // A call that is still hanging when the breaker opens comes too late to be anything but stale: the
+                // breaker would not call it cancelled, and the columns would differ though every one is right.
                 self.upstream.behave(Behaviour::Healthy);
+                if !self.upstream.all_hung_up().await {
+                    return Err("callers hang on to answers that never end".into());
+                }
                 self.upstream.down().await;
             }
             Deed::ComeUp => self.upstream.up().await?,

@@ -70,6 +70,8 @@ struct State {
     failed: AtomicU64,
     missing: AtomicU64,
     endless: AtomicU64,
+    /// Endless answers that nobody has hung up on yet.
+    hanging: AtomicU64,
 }
 
 /// What the upstream has counted.
@@ -109,6 +111,18 @@ impl Upstream {
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
         self.state.behaviour.store(behaviour as u8, Relaxed);
+    }
+
+    /// Waits until every caller of an endless answer has hung up: for at most a second, for they are not patient.
+    pub(crate) async fn all_hung_up(&self) -> bool {
+        for _ in 0..100 {
+            // A request that has found the upstream endless may be about to be counted.
+            sleep(Duration::from_millis(10)).await;
+            if self.state.hanging.load(Relaxed) == 0 {
+                return true;
+            }
+        }
+        false
     }
 
     /// Closes its port; what it has begun to answer it answers.
@@ -171,8 +185,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Behaviour::Failing => (StatusCode::INTERNAL_SERVER_ERROR, "out of order\n", &state.failed),
         Behaviour::Missing => (StatusCode::NOT_FOUND, "no such thing\n", &state.missing),
         Behaviour::Endless => {
-            state.endless.fetch_add(1, Relaxed);
-            let mut response = Response::new(Either::Right(Endless { begun: false }));
+            let mut response = Response::new(Either::Right(Endless::of(&state)));
             let yes = HeaderValue::from_static("yes");
             response.headers_mut().insert(ENDLESS, yes);
             return Ok(response);
@@ -204,8 +217,26 @@ fn plain(status: StatusCode, text: String) -> Answer {
 
 /// A body that begins well.
 #[derive(Debug)]
-pub(crate) struct Endless {
+struct Endless {
     begun: bool,
+    state: Arc<State>,
+}
+
+impl Endless {
+    fn of(state: &Arc<State>) -> Self {
+        state.endless.fetch_add(1, Relaxed);
+        state.hanging.fetch_add(1, Relaxed);
+        Self {
+            begun: false,
+            state: state.clone(),
+        }
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.state.hanging.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Body for Endless {
