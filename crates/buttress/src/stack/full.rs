@@ -20,18 +20,14 @@ use crate::{http::Edge, stack::ServerStack};
 /// };
 /// # let _ = clients.db;
 /// ```
-pub type FullClient<P> =
-    ClientStack<P, Identity, Option<Metrics>, Option<Recover>, Option<CircuitBreaker>, ErrorLayer, Identity>;
+///
+/// Where the service's error can carry a rejection already, so that the stack is told to
+/// [`keep_error`](super::Stack::keep_error), `E` is [`Identity`].
+pub type FullClient<P, E = ErrorLayer> =
+    ClientStack<P, Identity, Option<Metrics>, Option<Recover>, Option<CircuitBreaker>, E, Identity>;
 
 /// A server's stack with every slot filled, by policies that may be off: the type of one that is read from a file.
+/// `E` is as in [`FullClient`].
 #[cfg(feature = "http")]
-pub type FullServer<P, F = <P as Edge>::Responder> = ServerStack<
-    P,
-    F,
-    Identity,
-    Option<Metrics>,
-    Option<Recover>,
-    Option<CircuitBreaker>,
-    ErrorLayer,
-    Identity,
->;
+pub type FullServer<P, F = <P as Edge>::Responder, E = ErrorLayer> =
+    ServerStack<P, F, Identity, Option<Metrics>, Option<Recover>, Option<CircuitBreaker>, E, Identity>;

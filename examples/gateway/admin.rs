@@ -1,0 +1,235 @@
+//! The operators' port: how things are, and drills.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use buttress::{
+    Outcome, Registry, Verdict,
+    outcome::Reason,
+    registry::{Drill, DrillError},
+    value::{Table, Value},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE},
+};
+
+use crate::{answer, server::Stopping, token::AdminToken};
+
+/// The most outcomes that one drill records.
+const MOST: u32 = 10_000;
+
+#[derive(Clone)]
+struct Office {
+    registry: Registry,
+    token: Option<Arc<AdminToken>>,
+    stopping: Stopping,
+}
+
+/// The routes of the operators' port.
+pub(crate) fn router(registry: Registry, token: Option<AdminToken>, stopping: Stopping) -> Router {
+    let office = Office {
+        registry,
+        token: token.map(Arc::new),
+        stopping,
+    };
+    let drills = Router::new()
+        .route("/circuit-breakers/{name}/record", post(record))
+        .route("/circuit-breakers/{name}/{drill}", post(drill))
+        // Only where a route and its method are right: who asks for neither learns nothing of tokens.
+        .route_layer(middleware::from_fn_with_state(office.clone(), authorize));
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/state", get(state))
+        .merge(drills)
+        .fallback(async || {
+            let known = "GET /healthz, GET /state, POST /circuit-breakers/{name}/{drill}";
+            answer::refusal(StatusCode::NOT_FOUND, "not_found", format!("There is {known}.")).into_response()
+        })
+        .method_not_allowed_fallback(async || {
+            let message = "This path does not know the method.";
+            answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
+        })
+        .with_state(office)
+}
+
+/// Lets in who knows the token.
+async fn authorize(State(office): State<Office>, request: Request, next: Next) -> Response {
+    let Some(token) = &office.token else {
+        let message = "Drills are off: set `admin_token` in the configuration.";
+        return answer::refusal(StatusCode::FORBIDDEN, "drills_off", message).into_response();
+    };
+    let presented = request.headers().get(AUTHORIZATION);
+    if presented.is_some_and(|value| token.admits(value.as_bytes())) {
+        return next.run(request).await;
+    }
+    let message = "Drills need `Authorization: Bearer` with the `admin_token` of the configuration.";
+    let mut response = answer::refusal(StatusCode::UNAUTHORIZED, "unauthorized", message).into_response();
+    let challenge = HeaderValue::from_static("Bearer realm=\"gateway\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
+/// Whether it runs; while it drains, it wants no more traffic.
+async fn health(State(office): State<Office>) -> Response {
+    let (status, word) = match office.stopping.is() {
+        false => (StatusCode::OK, "ok"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    fresh(status, Table::new().with("status", word))
+}
+
+async fn state(State(office): State<Office>) -> Response {
+    fresh(StatusCode::OK, office.registry.snapshot())
+}
+
+async fn drill(State(office): State<Office>, Path((name, drill)): Path<(String, String)>) -> Response {
+    let drill = match drill.as_str() {
+        "open" => Drill::Open,
+        "force-open" => Drill::ForceOpen,
+        "close" => Drill::Close,
+        "reset" => Drill::Reset,
+        _ => {
+            let message = "There is open, force-open, close, reset, and record?failures=10.";
+            return answer::refusal(StatusCode::NOT_FOUND, "unknown_drill", message).into_response();
+        }
+    };
+    office.carry_out(&name, &[drill])
+}
+
+async fn record(
+    State(office): State<Office>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    match recorded(query.as_deref().unwrap_or_default()) {
+        Ok(drills) => office.carry_out(&name, &drills),
+        Err(message) => answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message).into_response(),
+    }
+}
+
+/// What `failures=10&successes=2` is to record, the failures first.
+fn recorded(query: &str) -> Result<Vec<Drill>, String> {
+    let (mut failures, mut successes) = (None, None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, number) = pair.split_once('=').unwrap_or((pair, ""));
+        let slot = match name {
+            "failures" => &mut failures,
+            "successes" => &mut successes,
+            _ => return Err("There is only failures=N and successes=N to record.".to_owned()),
+        };
+        let times = number.parse().ok().filter(|times| (1..=MOST).contains(times));
+        let Some(times) = times.filter(|_| number.bytes().all(|b| b.is_ascii_digit())) else {
+            return Err(format!("`{name}` must be a whole number, 1 to {MOST}."));
+        };
+        if slot.replace(times).is_some() {
+            return Err(format!("`{name}` is there twice."));
+        }
+    }
+    let drill = |verdict: Verdict, times: Option<u32>| {
+        let outcome = Outcome::new(verdict, Reason::Custom("recorded by hand"));
+        times.map(|times| Drill::Record { outcome, times })
+    };
+    let drills: Vec<_> = [
+        drill(Verdict::Failure, failures),
+        drill(Verdict::Success, successes),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match drills.is_empty() {
+        true => Err(format!(
+            "Say what to record: failures=N or successes=N, N from 1 to {MOST}."
+        )),
+        false => Ok(drills),
+    }
+}
+
+impl Office {
+    /// Carries them out and answers with the state that the breaker is in then.
+    fn carry_out(&self, name: &str, drills: &[Drill]) -> Response {
+        for drill in drills {
+            match self.registry.drill(name, drill) {
+                Ok(()) => tracing::info!(policy = name, ?drill, "a drill"),
+                Err(DrillError::UnknownName { .. } | DrillError::Unsupported) => return self.unknown(),
+                Err(error) => {
+                    let message = error.to_string();
+                    return answer::refusal(StatusCode::CONFLICT, "refused", message).into_response();
+                }
+            }
+        }
+        let snapshot = self.registry.snapshot();
+        let breaker = snapshot.at(&[name, "circuitBreaker"]).cloned();
+        let state = Table::new()
+            .with("name", name.to_owned())
+            .with("circuitBreaker", breaker);
+        fresh(StatusCode::OK, state)
+    }
+
+    fn unknown(&self) -> Response {
+        let snapshot = self.registry.snapshot();
+        let mut known = self.registry.names();
+        known.retain(|name| snapshot.at(&[name, "circuitBreaker"]).is_some());
+        let message = match known.as_slice() {
+            [] => "There is no circuit breaker: the configuration has none.".to_owned(),
+            known => format!(
+                "There is no such circuit breaker. There is: {}.",
+                known.join(", ")
+            ),
+        };
+        answer::refusal(StatusCode::NOT_FOUND, "unknown_name", message).into_response()
+    }
+}
+
+/// JSON that is true now and not to be kept.
+fn fresh(status: StatusCode, value: impl Into<Value>) -> Response {
+    let mut response = answer::json(status, value).into_response();
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_and_successes_are_recorded_in_bounds() {
+        let times = |query: &str| {
+            recorded(query).map(|drills| {
+                let one = |drill: &Drill| match drill {
+                    Drill::Record { outcome, times } => (outcome.verdict(), *times),
+                    other => unreachable!("{other:?}"),
+                };
+                drills.iter().map(one).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(times("failures=10"), Ok(vec![(Verdict::Failure, 10)]));
+        assert_eq!(times("successes=1"), Ok(vec![(Verdict::Success, 1)]));
+        assert_eq!(
+            times("successes=2&failures=10000"),
+            Ok(vec![(Verdict::Failure, 10_000), (Verdict::Success, 2)])
+        );
+        for wrong in [
+            "",
+            "failures",
+            "failures=",
+            "failures=0",
+            "failures=10001",
+            "failures=-1",
+            "failures=+1",
+            "failures=1.5",
+            "failures=99999999999999999999",
+            "failures=1&failures=1",
+            "failure=1",
+        ] {
+            assert!(times(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The configuration file, and everything that can be wrong with it, said at once.
+
+use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
+
+use buttress::{
+    ConfigError,
+    config::{self, Section},
+    stack::StackConfig,
+    value::Table,
+};
+use http::uri::{Authority, Scheme, Uri};
+
+use crate::token::AdminToken;
+
+/// The front stack's name in `/state`.
+pub(crate) const FRONT: &str = "gateway";
+
+const ADDRESS: &str = "an address and a port, as in \"127.0.0.1:8080\" (port 0 takes a free one)";
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where clients come in.
+    pub(crate) listen: SocketAddr,
+    /// Where operators come in; absent, nobody does.
+    pub(crate) admin: Option<SocketAddr>,
+    /// What lets an operator change things; absent, nothing does.
+    pub(crate) admin_token: Option<AdminToken>,
+    /// The name of the stack around the upstream.
+    pub(crate) name: Arc<str>,
+    /// Where requests go.
+    pub(crate) endpoint: Endpoint,
+    /// What stands around the upstream.
+    pub(crate) policies: StackConfig,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    pub(crate) fn load(path: &Path) -> Result<Self, LoadError> {
+        let text = fs::read_to_string(path).map_err(LoadError::Unreadable)?;
+        Self::parse(&text)
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(text: &str) -> Result<Self, LoadError> {
+        let table: Table = toml::from_str(text).map_err(LoadError::Syntax)?;
+        config::read(&table, Self::read)
+            .and_then(|config| config.ok_or_else(|| ConfigError::one("listen", "nothing", "a value")))
+            .map_err(LoadError::Invalid)
+    }
+
+    /// `None` only where a problem was noted.
+    fn read(root: &mut Section<'_, '_>) -> Option<Self> {
+        root.require(&["listen", "upstream"]);
+        let listen = root.parse("listen", ADDRESS);
+        let admin = root.parse("admin", ADDRESS);
+        let admin_token = read_token(root, admin.is_some());
+        let mut name = None;
+        let mut endpoint = None;
+        if let Some(mut upstream) = root.section("upstream") {
+            name = read_name(&mut upstream);
+            endpoint = read_endpoint(&mut upstream);
+        }
+        let policies = StackConfig::read(root);
+        if let (Some(listen), Some(endpoint)) = (listen, &endpoint)
+            && endpoint.is_at(listen)
+        {
+            root.accept::<()>(Err(ConfigError::one(
+                "upstream.endpoints[0]",
+                endpoint,
+                "another address than `listen`: every request would go round in circles",
+            )));
+        }
+        Some(Self {
+            listen: listen?,
+            admin,
+            admin_token,
+            name: name.unwrap_or_else(|| "upstream".into()),
+            endpoint: endpoint?,
+            policies,
+        })
+    }
+}
+
+/// A token that cannot be used is a problem, but none that is worth printing it.
+fn read_token(root: &mut Section<'_, '_>, admin: bool) -> Option<AdminToken> {
+    let token = root.text("admin_token")?;
+    let problem = |found, allowed| Err(ConfigError::one("admin_token", found, allowed));
+    let checked = if token.is_empty() {
+        problem("\"\"", "a secret, or no such key for no drills")
+    } else if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        problem(
+            "a character that no header can carry",
+            "visible ASCII without blanks",
+        )
+    } else if !admin && root.setting("admin").is_none() {
+        problem(
+            "a token",
+            "no token without `admin`, which is where it would be used",
+        )
+    } else {
+        Ok(AdminToken::new(token))
+    };
+    root.accept(checked)
+}
+
+fn read_name(upstream: &mut Section<'_, '_>) -> Option<Arc<str>> {
+    let name = upstream.text("name")?;
+    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(letter) {
+        upstream.refuse("name", "1 to 64 letters, digits, or any of - _ . :");
+        return None;
+    }
+    if name == FRONT {
+        upstream.refuse("name", "another name: this is the name of the stack in front");
+        return None;
+    }
+    Some(name.into())
+}
+
+fn read_endpoint(upstream: &mut Section<'_, '_>) -> Option<Endpoint> {
+    upstream.require(&["endpoints"]);
+    let mut listed = 0;
+    let endpoints = upstream.list("endpoints", |endpoint| {
+        listed += 1;
+        endpoint.parse::<Endpoint>("an address, as in \"http://127.0.0.1:9001\"")
+    })?;
+    if listed != 1 {
+        upstream.refuse(
+            "endpoints",
+            "exactly one endpoint: there is no balancing over several yet",
+        );
+        return None;
+    }
+    endpoints.into_iter().next()
+}
+
+/// Where the upstream is: `http://host:port`, and nothing after it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Endpoint {
+    authority: Authority,
+}
+
+impl Endpoint {
+    /// Host and port, as the `Host` header has them.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    fn is_at(&self, address: SocketAddr) -> bool {
+        self.authority.as_str().parse() == Ok(address)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+        let http = |scheme: &Scheme| *scheme == Scheme::HTTP;
+        match (uri.scheme(), uri.authority()) {
+            (None, _) => Err(format!("write \"http://{text}\"")),
+            (Some(scheme), _) if !http(scheme) => Err("only http is spoken to upstreams".to_owned()),
+            (_, None) => Err("it names no host".to_owned()),
+            (_, Some(authority)) if authority.as_str().contains('@') => {
+                Err("user and password have no place here".to_owned())
+            }
+            (_, Some(authority)) if authority.host().is_empty() => Err("it names no host".to_owned()),
+            (_, Some(_)) if !matches!(uri.path_and_query().map(|p| p.as_str()), None | Some("/")) => {
+                Err("the path is the request's own: leave it out".to_owned())
+            }
+            (_, Some(authority))
+                if authority.as_str() != authority.host() && authority.port_u16().is_none() =>
+            {
+                Err("the port is no number up to 65535".to_owned())
+            }
+            (_, Some(authority)) => Ok(Self {
+                authority: authority.clone(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// The file cannot be read.
+    Unreadable(io::Error),
+    /// It is no TOML.
+    Syntax(toml::de::Error),
+    /// It says what makes no sense.
+    Invalid(ConfigError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            Self::Syntax(error) => write!(f, "{}", error.to_string().trim_end()),
+            Self::Invalid(error) => {
+                match error.problems().len() + error.omitted() {
+                    1 => f.write_str("1 problem")?,
+                    n => write!(f, "{n} problems")?,
+                }
+                error
+                    .to_string()
+                    .lines()
+                    .try_for_each(|line| write!(f, "\n  {line}"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> String {
+        match Config::parse(text).expect_err("a problem") {
+            LoadError::Invalid(error) => error.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_example_file_is_valid() {
+        let config = Config::parse(include_str!("gateway.toml")).expect("valid");
+        assert_eq!(config.listen, "127.0.0.1:8080".parse().expect("an address"));
+        assert_eq!(config.endpoint.to_string(), "http://127.0.0.1:9001");
+        assert_eq!(&*config.name, "upstream");
+        assert!(config.admin.is_some() && config.admin_token.is_some());
+        let options = config.policies.circuit_breaker.expect("a breaker").options();
+        let expected = buttress::circuit_breaker::CircuitBreaker::builder()
+            .consecutive_failures(5)
+            .success_threshold(2)
+            .half_open_probes(3)
+            .open_for(std::time::Duration::from_secs(30));
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn an_absent_section_is_a_policy_that_is_off() {
+        let text = "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [\"http://localhost:9001/\"]";
+        let config = Config::parse(text).expect("valid");
+        assert!(config.policies.circuit_breaker.is_none());
+        assert!(config.admin.is_none() && config.admin_token.is_none());
+        assert_eq!(config.endpoint.authority().as_str(), "localhost:9001");
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let text = r#"
+            listen = "localhost"
+            admni = "127.0.0.1:9090"
+            admin_token = ""
+            [upstream]
+            endpoints = ["http://a:1", "http://b:2"]
+            name = "two words"
+            [circuit_breaker]
+            consecutive_failures = 0
+            open_for = 30
+            half_open_probs = 3
+        "#;
+        assert_eq!(
+            problems(text),
+            "listen: found \"localhost\", expected an address and a port, as in \"127.0.0.1:8080\" (port 0 takes \
+             a free one): invalid socket address syntax\n\
+             admin_token: found \"\", expected a secret, or no such key for no drills\n\
+             upstream.name: found \"two words\", expected 1 to 64 letters, digits, or any of - _ . :\n\
+             upstream.endpoints: found [\"http://a:1\",\"http://b:2\"], expected exactly one endpoint: there is no \
+             balancing over several yet\n\
+             circuit_breaker.consecutive_failures: found 0, expected a whole number, 1 to 4294967295\n\
+             circuit_breaker.open_for: found 30, expected a duration: a number and a unit (d, h, m, s, ms, us, ns), \
+             as in \"250ms\" or \"1m30s\": write \"30s\"\n\
+             circuit_breaker.half_open_probs: found an unknown key, expected a known one: did you mean \
+             `half_open_probes`?\n\
+             admni: found an unknown key, expected a known one: did you mean `admin`?"
+        );
+    }
+
+    #[test]
+    fn what_must_be_there_is_named() {
+        assert_eq!(
+            problems(""),
+            "listen: found nothing, expected a value\nupstream: found nothing, expected a value"
+        );
+        assert_eq!(
+            problems("listen = \"127.0.0.1:1\"\n[upstream]"),
+            "upstream.endpoints: found nothing, expected a value"
+        );
+        assert_eq!(
+            problems("listen = \"127.0.0.1:1\"\nupstream = { endpoints = [] }"),
+            "upstream.endpoints: found [], expected exactly one endpoint: there is no balancing over several yet"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_is_scheme_host_and_port() {
+        for (text, why) in [
+            ("127.0.0.1:9001", "write \"http://127.0.0.1:9001\""),
+            ("https://example.org", "only http is spoken to upstreams"),
+            ("http://u:p@host", "user and password have no place here"),
+            ("http://host/path", "the path is the request's own: leave it out"),
+            ("http://host/?q", "the path is the request's own: leave it out"),
+            ("http://host:", "the port is no number up to 65535"),
+            ("http://host:99999", "the port is no number up to 65535"),
+        ] {
+            assert_eq!(text.parse::<Endpoint>(), Err(why.to_owned()), "{text}");
+        }
+        for text in ["http://host", "http://[::1]:80", "http://host:1/"] {
+            assert!(text.parse::<Endpoint>().is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_does_not_call_itself() {
+        let text = "listen = \"127.0.0.1:8080\"\n[upstream]\nendpoints = [\"http://127.0.0.1:8080\"]";
+        assert!(problems(text).starts_with("upstream.endpoints[0]: found http://127.0.0.1:8080"));
+    }
+
+    #[test]
+    fn a_bad_token_is_not_printed() {
+        let text = "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadmin_token = \"my secret\"\n\
+                    [upstream]\nendpoints = [\"http://a\"]";
+        assert_eq!(
+            problems(text),
+            "admin_token: found a character that no header can carry, expected visible ASCII without blanks"
+        );
+        let text =
+            "listen = \"127.0.0.1:1\"\nadmin_token = \"secret\"\n[upstream]\nendpoints = [\"http://a\"]";
+        assert!(problems(text).contains("no token without `admin`"));
+        let config = "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadmin_token = \"secret\"\n\
+                      [upstream]\nendpoints = [\"http://a\"]";
+        let config = Config::parse(config).expect("valid");
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_is_no_toml_is_shown_with_its_line() {
+        let text = problems("listen = \"127.0.0.1:1\"\n[upstream\n");
+        assert!(text.contains("line 2"), "{text}");
+    }
+}

@@ -1,0 +1,266 @@
+//! The table at the end: five parties have counted the same calls, and must agree.
+
+use buttress::value::{Table, Value};
+
+use super::{load::Tally, upstream::Seen};
+use crate::config::FRONT;
+
+/// Who has counted.
+const PARTIES: [&str; 5] = ["callers", "gateway", "upstream", "breaker", "server"];
+
+/// Numbers that must be the same.
+#[derive(Debug)]
+struct Row {
+    what: &'static str,
+    /// In the order of the parties; `None` where one cannot know.
+    counts: [Option<u64>; 5],
+}
+
+impl Row {
+    fn agrees(&self) -> bool {
+        let mut known = self.counts.iter().flatten();
+        match known.next() {
+            Some(first) => known.all(|count| count == first),
+            None => false,
+        }
+    }
+}
+
+/// What everybody has counted.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    rows: Vec<Row>,
+    statements: Vec<(String, bool)>,
+}
+
+impl Ledger {
+    /// Puts side by side what the callers say, `/state`, what the upstream's server says, and how often it was told
+    /// that the breaker opened.
+    pub(crate) fn new(callers: Tally, state: &Table, server: Seen, opened: u64) -> Self {
+        let state = Value::Table(state.clone());
+        let read = |path: &[&str]| state.at(path).and_then(Value::as_u64);
+        let gateway = |way| read(&[FRONT, "outcomes", way]);
+        let upstream = |way| read(&["upstream", "outcomes", way]);
+        let breaker = |count| read(&["upstream", "circuitBreaker", count]);
+        // A number that is missing must not agree with anything.
+        let sum = |counts: &[Option<u64>]| counts.iter().copied().sum::<Option<u64>>().or(Some(u64::MAX));
+        let known = |count: Option<u64>| count.or(Some(u64::MAX));
+        let verdicts = [
+            breaker("successCalls"),
+            breaker("failureCalls"),
+            breaker("throttledCalls"),
+            breaker("neutralCalls"),
+            breaker("cancelledCalls"),
+            breaker("staleCalls"),
+        ];
+        let failed = callers.failed + callers.unreached;
+        let admitted = callers.begun - callers.refused;
+        let row = |what, counts| Row { what, counts };
+        let rows = vec![
+            row(
+                "calls in all",
+                [
+                    Some(callers.begun),
+                    known(read(&[FRONT, "requests"])),
+                    known(read(&["upstream", "requests"])),
+                    known(breaker("totalCalls")),
+                    None,
+                ],
+            ),
+            row(
+                "  answered well (200)",
+                [
+                    Some(callers.well),
+                    known(gateway("success")),
+                    known(upstream("success")),
+                    None,
+                    Some(server.well),
+                ],
+            ),
+            row(
+                "  not there (404)",
+                [
+                    Some(callers.missing),
+                    known(gateway("neutral")),
+                    known(upstream("neutral")),
+                    None,
+                    Some(server.missing),
+                ],
+            ),
+            row(
+                "  failed",
+                [
+                    Some(failed),
+                    known(gateway("failure")),
+                    known(upstream("failure")),
+                    None,
+                    Some(server.failed + callers.unreached),
+                ],
+            ),
+            row(
+                "    by a 500 of the server",
+                [Some(callers.failed), None, None, None, Some(server.failed)],
+            ),
+            row(
+                "  hung up by the caller",
+                [
+                    Some(callers.gave_up),
+                    known(gateway("cancelled")),
+                    known(upstream("cancelled")),
+                    known(breaker("cancelledCalls")),
+                    Some(server.endless),
+                ],
+            ),
+            row(
+                "  refused by the breaker (503)",
+                [
+                    Some(callers.refused),
+                    known(gateway("rejected")),
+                    known(upstream("rejected")),
+                    known(breaker("rejectedCalls")),
+                    None,
+                ],
+            ),
+            row(
+                "let through by the breaker",
+                [
+                    Some(admitted),
+                    None,
+                    read(&["upstream", "requests"])
+                        .zip(upstream("rejected"))
+                        .map(|(all, no)| all - no),
+                    sum(&verdicts),
+                    Some(server.all + callers.unreached),
+                ],
+            ),
+            row(
+                "arrived at the server",
+                [
+                    Some(admitted - callers.unreached),
+                    None,
+                    None,
+                    None,
+                    Some(server.all),
+                ],
+            ),
+            row(
+                "times the breaker opened",
+                [Some(opened), None, None, known(breaker("timesOpened")), None],
+            ),
+            row(
+                "in flight, timed out, panicked",
+                [
+                    Some(callers.unexpected),
+                    sum(&[
+                        read(&[FRONT, "inFlight"]),
+                        gateway("timedOut"),
+                        gateway("panicked"),
+                    ]),
+                    sum(&[
+                        read(&["upstream", "inFlight"]),
+                        upstream("timedOut"),
+                        upstream("panicked"),
+                    ]),
+                    None,
+                    None,
+                ],
+            ),
+        ];
+        let errors = failed + callers.refused;
+        let rate = callers.well as f64 / (callers.well + errors) as f64;
+        // What JSON says of a fraction may differ in its last digit.
+        let said = state
+            .at(&[FRONT, "successRate"])
+            .and_then(Value::as_f64)
+            .unwrap_or(-1.0);
+        let statements = vec![
+            (
+                format!("`{FRONT}`: errors are what failed and what was refused, {errors}"),
+                read(&[FRONT, "errors"]) == Some(errors),
+            ),
+            (
+                format!("`{FRONT}`: the success rate is {rate:.6}"),
+                (said - rate).abs() < 1e-12,
+            ),
+            (
+                "every way to end was seen".to_owned(),
+                [
+                    callers.well,
+                    callers.missing,
+                    callers.failed,
+                    callers.unreached,
+                    callers.refused,
+                    callers.gave_up,
+                ]
+                .iter()
+                .all(|count| *count > 0),
+            ),
+        ];
+        Self { rows, statements }
+    }
+
+    /// Adds what must have come true besides.
+    pub(crate) fn state(&mut self, statement: String, true_: bool) {
+        self.statements.push((statement, true_));
+    }
+
+    /// Whether all agree.
+    pub(crate) fn adds_up(&self) -> bool {
+        self.rows.iter().all(Row::agrees) && self.statements.iter().all(|(_, true_)| *true_)
+    }
+
+    /// Shows it.
+    pub(crate) fn print(&self) {
+        print!("{:<34}", "");
+        PARTIES.iter().for_each(|party| print!("{party:>10}"));
+        println!();
+        for row in &self.rows {
+            print!("{:<34}", row.what);
+            for count in row.counts {
+                match count {
+                    Some(u64::MAX) => print!("{:>10}", "?"),
+                    Some(count) => print!("{count:>10}"),
+                    None => print!("{:>10}", "·"),
+                }
+            }
+            println!("  {}", mark(row.agrees()));
+        }
+        println!();
+        for (statement, true_) in &self.statements {
+            println!("  {} {statement}", mark(*true_));
+        }
+    }
+}
+
+fn mark(good: bool) -> &'static str {
+    if good { "✓" } else { "✗ DIFFERS" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wrong_number_is_noticed() {
+        let row = |counts| Row {
+            what: "calls",
+            counts,
+        };
+        assert!(row([Some(1), Some(1), None, None, Some(1)]).agrees());
+        assert!(!row([Some(1), Some(1), None, None, Some(2)]).agrees());
+        assert!(!row([None; 5]).agrees());
+    }
+
+    #[test]
+    fn a_state_that_says_nothing_does_not_add_up() {
+        let seen = Seen {
+            all: 0,
+            well: 0,
+            failed: 0,
+            missing: 0,
+            endless: 0,
+        };
+        let ledger = Ledger::new(Tally::default(), &Table::new(), seen, 0);
+        assert!(ledger.rows.iter().filter(|row| !row.agrees()).count() >= 7);
+    }
+}

@@ -1,0 +1,269 @@
+//! An upstream that turns slow, failing and healthy as it is told, and counts what it sees.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use tokio::time::sleep;
+use tower::service_fn;
+
+use crate::server::Server;
+
+/// How slow a slow answer is.
+pub(crate) const SLOW: Duration = Duration::from_millis(120);
+
+/// In the head of an answer that never ends, so that a caller knows what to give up.
+pub(crate) const ENDLESS: &str = "x-endless";
+
+/// What the upstream does with a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Behaviour {
+    /// 200.
+    Healthy,
+    /// 200, late.
+    Slow,
+    /// 500.
+    Failing,
+    /// 404.
+    Missing,
+    /// 200, some data, and then nothing.
+    Endless,
+}
+
+const BEHAVIOURS: [(&str, Behaviour); 5] = [
+    ("healthy", Behaviour::Healthy),
+    ("slow", Behaviour::Slow),
+    ("failing", Behaviour::Failing),
+    ("missing", Behaviour::Missing),
+    ("endless", Behaviour::Endless),
+];
+
+/// The upstream.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    state: Arc<State>,
+    address: SocketAddr,
+    /// `None` while it is down.
+    server: Option<Server>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    behaviour: AtomicU8,
+    seen: AtomicU64,
+    well: AtomicU64,
+    failed: AtomicU64,
+    missing: AtomicU64,
+    endless: AtomicU64,
+    /// Endless answers that nobody has hung up on yet.
+    hanging: AtomicU64,
+}
+
+/// What the upstream has counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Requests that arrived.
+    pub(crate) all: u64,
+    /// Answered with 200.
+    pub(crate) well: u64,
+    /// Answered with 500.
+    pub(crate) failed: u64,
+    /// Answered with 404.
+    pub(crate) missing: u64,
+    /// Answers that were begun and never ended.
+    pub(crate) endless: u64,
+}
+
+impl Upstream {
+    /// A healthy one on a free port of loopback.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub(crate) async fn start() -> io::Result<Self> {
+        let mut upstream = Self {
+            state: Arc::default(),
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            server: None,
+        };
+        upstream.up().await?;
+        Ok(upstream)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        self.state.behaviour.store(behaviour as u8, Relaxed);
+    }
+
+    /// Waits until every caller of an endless answer has hung up: for at most a second, for they are not patient.
+    pub(crate) async fn all_hung_up(&self) -> bool {
+        for _ in 0..100 {
+            // A request that has found the upstream endless may be about to be counted.
+            sleep(Duration::from_millis(10)).await;
+            if self.state.hanging.load(Relaxed) == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Closes its port; what it has begun to answer it answers.
+    pub(crate) async fn down(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Opens its port again, the same as before.
+    ///
+    /// # Errors
+    ///
+    /// If it is taken, for longer than a moment.
+    pub(crate) async fn up(&mut self) -> io::Result<()> {
+        let mut tries = 0;
+        loop {
+            let state = self.state.clone();
+            let service = service_fn(move |request| answer(state.clone(), request));
+            match Server::start(self.address, service).await {
+                Ok(server) => {
+                    self.address = server.address();
+                    self.server = Some(server);
+                    return Ok(());
+                }
+                Err(error) if tries == 10 => return Err(error),
+                Err(_) => tries += 1,
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let state = &*self.state;
+        Seen {
+            all: state.seen.load(Relaxed),
+            well: state.well.load(Relaxed),
+            failed: state.failed.load(Relaxed),
+            missing: state.missing.load(Relaxed),
+            endless: state.endless.load(Relaxed),
+        }
+    }
+}
+
+type Answer = Response<Either<Full<Bytes>, Endless>>;
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    if let (&Method::POST, Some(word)) = (request.method(), request.uri().path().strip_prefix("/-/")) {
+        return Ok(control(&state, word));
+    }
+    state.seen.fetch_add(1, Relaxed);
+    let behaviour = usize::from(state.behaviour.load(Relaxed));
+    let (_, behaviour) = BEHAVIOURS[behaviour.min(BEHAVIOURS.len() - 1)];
+    let (status, text, count) = match behaviour {
+        Behaviour::Healthy => (StatusCode::OK, "well\n", &state.well),
+        Behaviour::Slow => {
+            sleep(SLOW).await;
+            (StatusCode::OK, "well, at last\n", &state.well)
+        }
+        Behaviour::Failing => (StatusCode::INTERNAL_SERVER_ERROR, "out of order\n", &state.failed),
+        Behaviour::Missing => (StatusCode::NOT_FOUND, "no such thing\n", &state.missing),
+        Behaviour::Endless => {
+            let mut response = Response::new(Either::Right(Endless::of(&state)));
+            let yes = HeaderValue::from_static("yes");
+            response.headers_mut().insert(ENDLESS, yes);
+            return Ok(response);
+        }
+    };
+    count.fetch_add(1, Relaxed);
+    Ok(plain(status, text.to_owned()))
+}
+
+/// For whoever plays with it by hand.
+fn control(state: &State, word: &str) -> Answer {
+    match BEHAVIOURS.iter().find(|(name, _)| *name == word) {
+        Some((name, behaviour)) => {
+            state.behaviour.store(*behaviour as u8, Relaxed);
+            plain(StatusCode::OK, format!("from now on: {name}\n"))
+        }
+        None => {
+            let names = BEHAVIOURS.map(|(name, _)| name).join(", ");
+            plain(StatusCode::NOT_FOUND, format!("there is: {names}\n"))
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Answer {
+    let mut response = Response::new(Either::Left(Full::from(text)));
+    *response.status_mut() = status;
+    response
+}
+
+/// A body that begins well.
+#[derive(Debug)]
+struct Endless {
+    begun: bool,
+    state: Arc<State>,
+}
+
+impl Endless {
+    fn of(state: &Arc<State>) -> Self {
+        state.endless.fetch_add(1, Relaxed);
+        state.hanging.fetch_add(1, Relaxed);
+        Self {
+            begun: false,
+            state: state.clone(),
+        }
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.state.hanging.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.begun {
+            // There is nothing to wake for: it ends when it is dropped.
+            return Poll::Pending;
+        }
+        self.begun = true;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"to be continued\n")))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_behaviour_is_stored_as_its_place_in_the_list() {
+        for (place, (_, behaviour)) in BEHAVIOURS.into_iter().enumerate() {
+            assert_eq!(behaviour as usize, place);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The gateway over real sockets, as the program that its users run.
+#![allow(clippy::print_stdout)] // figures, for whoever looks
+
+mod admin;
+mod bodies;
+mod breaker;
+mod client;
+mod demonstration;
+mod forwarding;
+mod http2;
+mod process;
+mod stopping;
+mod unusable;
+mod upstream;
