@@ -116,6 +116,7 @@ pub struct Outcome {
     verdict: Verdict,
     reason: Reason,
     retry_after: Option<Duration>,
+    retry_forbidden: bool,
 }
 
 impl Outcome {
@@ -128,6 +129,7 @@ impl Outcome {
             verdict,
             reason,
             retry_after: None,
+            retry_forbidden: false,
         }
     }
 
@@ -151,6 +153,7 @@ impl Outcome {
                 verdict: rejected.verdict(),
                 reason: Reason::Rejected(rejected.kind()),
                 retry_after: rejected.retry_after(),
+                retry_forbidden: false,
             },
         }
     }
@@ -158,6 +161,13 @@ impl Outcome {
     /// The same, with the time that the service asked to be left alone.
     pub const fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    /// The same, with the service's word that the call must not be repeated (a negative
+    /// `grpc-retry-pushback-ms`). Nothing overrides it.
+    pub const fn forbid_retry(mut self) -> Self {
+        self.retry_forbidden = true;
         self
     }
 
@@ -177,6 +187,12 @@ impl Outcome {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Whether the service asked that the call is not repeated.
+    #[must_use]
+    pub const fn retry_forbidden(&self) -> bool {
+        self.retry_forbidden
     }
 }
 
