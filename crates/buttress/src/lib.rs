@@ -97,6 +97,7 @@ mod random;
 #[cfg(feature = "recover")]
 pub mod recover;
 pub mod registry;
+pub mod replay;
 pub mod stack;
 #[cfg_attr(not(feature = "circuit-breaker"), allow(dead_code, unused_imports))]
 mod striped;
