@@ -103,6 +103,7 @@ mod random;
 #[cfg(feature = "recover")]
 pub mod recover;
 pub mod registry;
+pub mod replay;
 #[cfg(feature = "retry")]
 pub mod retry;
 pub mod size;
