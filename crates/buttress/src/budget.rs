@@ -7,8 +7,8 @@
 //!
 //! # How it counts
 //!
-//! * **The free ones.** In each second `min_per_second` extra calls are free. The second begins with the first of them,
-//!   and the next one with the first after it is over. What is not used in a second is gone.
+//! * **The free ones.** In each second `min_per_second` extra calls are free. The second begins with the first of them;
+//!   once the last is taken, the next ones come a second later. What is not used in a second is gone.
 //! * **The earned ones.** Every call earns `ratio` of an extra call. What is earned and not spent melts away, by half
 //!   in 0.7 s (an exponential with a time constant of one second): so "recent calls" are those of about the last
 //!   second. That is long enough that the calls of a connection which breaks, all at once, can be repeated; and so
@@ -208,10 +208,12 @@ impl Purse {
             if taken >= per_second {
                 return false;
             }
+            // Counted from the first, ten at the end of one second and ten at the beginning of the next would be twenty.
+            let began = if taken + 1 == per_second { now } else { began };
             let next = (began << TAKEN_BITS) | u64::from(taken + 1);
             match self.free.compare_exchange_weak(word, next, Relaxed, Relaxed) {
                 Ok(_) => return true,
-                Err(now) => word = now,
+                Err(changed) => word = changed,
             }
         }
     }

@@ -32,7 +32,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     context::CallContext,
-    error::{CallError, RejectionKind},
+    error::{CallError, Rejected, RejectionKind},
 };
 
 /// What one call says about the health of the service that answered it.
@@ -149,13 +149,14 @@ impl Outcome {
     pub fn of_error<E: CallError>(error: &E) -> Self {
         match error.rejected() {
             None => Self::failure(Reason::Error),
-            Some(rejected) => Self {
-                verdict: rejected.verdict(),
-                reason: Reason::Rejected(rejected.kind()),
-                retry_after: rejected.retry_after(),
-                retry_forbidden: false,
-            },
+            Some(rejected) => Self::of_rejected(rejected),
         }
+    }
+
+    /// What a rejection from a layer further in says: its [kind's verdict](RejectionKind::verdict).
+    pub fn of_rejected(rejected: &Rejected) -> Self {
+        Self::new(rejected.verdict(), Reason::Rejected(rejected.kind()))
+            .with_retry_after(rejected.retry_after())
     }
 
     /// The same, with the time that the service asked to be left alone.
@@ -268,6 +269,12 @@ pub trait RequestProtocol<Request> {
     /// The context that the request carries, if it can carry one and does.
     fn context<'a>(&self, request: &'a Request) -> Option<&'a CallContext>;
 
+    /// The same, to be changed.
+    fn context_mut<'a>(&self, request: &'a mut Request) -> Option<&'a mut CallContext> {
+        let _ = request;
+        None
+    }
+
     /// Puts the context into the request, in place of the one it carries.
     ///
     /// # Errors
@@ -345,6 +352,11 @@ impl<F> Plain<F> {
     {
         Self { classify }
     }
+
+    /// The same with a judgement that has a name, for a protocol whose type can be written down.
+    pub const fn with(classify: F) -> Self {
+        Self { classify }
+    }
 }
 
 impl<R, E, C: Classify<R, E> + Clone> Protocol<R, E> for Plain<C> {
@@ -387,7 +399,7 @@ impl<Request, C> RequestProtocol<Request> for Plain<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, Rejected};
+    use crate::error::Error;
 
     #[test]
     fn a_plain_result_is_judged_by_its_error() {

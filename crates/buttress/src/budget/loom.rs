@@ -2,8 +2,10 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p buttress --lib --release loom_`
 
+use std::time::Duration;
+
 use loom::{
-    model,
+    model::Builder,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -11,7 +13,15 @@ use loom::{
     thread,
 };
 
-use super::*;
+use super::{Budget, Purse};
+use crate::clock;
+
+/// Two threads of two withdrawals each have too many interleavings for all of them: those of at most three preemptions.
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    let mut bounded = Builder::new();
+    bounded.preemption_bound = Some(3);
+    bounded.check(check);
+}
 
 fn granted_to_two(budget: Budget, calls: [u64; 2], after: [Duration; 2]) -> usize {
     let now = clock::now();

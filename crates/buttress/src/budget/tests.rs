@@ -53,7 +53,9 @@ impl Naive {
     }
 
     fn has_free(&mut self, now: f64) -> bool {
-        let over = self.free.first().is_none_or(|began| now >= began + 1.0);
+        let all = self.free.len() == self.budget.min_per_second as usize;
+        let began = if all { self.free.last() } else { self.free.first() };
+        let over = began.is_none_or(|began| now >= began + 1.0);
         if over {
             self.free.clear();
         }
@@ -171,6 +173,16 @@ fn the_second_begins_with_the_first_that_is_taken() {
         withdrawals(&purse, &STANDARD, born + Duration::from_millis(1700), 0),
         10
     );
+}
+
+#[test]
+fn the_free_ones_of_two_seconds_never_come_at_once() {
+    let (purse, born) = at_birth();
+    let at = |millis| born + Duration::from_millis(millis);
+    assert!(purse.withdraw(&STANDARD, at(0), 0));
+    assert_eq!(withdrawals(&purse, &STANDARD, at(999), 0), 9);
+    assert_eq!(withdrawals(&purse, &STANDARD, at(1998), 0), 0);
+    assert_eq!(withdrawals(&purse, &STANDARD, at(1999), 0), 10);
 }
 
 #[test]
