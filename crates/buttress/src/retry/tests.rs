@@ -24,6 +24,8 @@ mod limits;
 mod nested;
 mod options;
 mod outages;
+#[cfg(feature = "http")]
+mod wire;
 
 type Answer = Result<u32, Error<&'static str>>;
 
