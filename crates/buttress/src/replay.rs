@@ -138,13 +138,6 @@ pub trait Peek<Response, Error>: Protocol<Response, Error> {
         result: Result<Response, Error>,
         cx: &mut Context<'_>,
     ) -> (Result<Self::Peeked, Error>, Option<Outcome>);
-
-    /// Whether the server asks not to be called again for this (a negative `grpc-retry-pushback-ms`), for which
-    /// an [`Outcome`] has no word.
-    fn forbids_repeat(&self, response: &Self::Peeked) -> bool {
-        let _ = response;
-        false
-    }
 }
 
 /// A plain request is cloned, and has no body that could be too long: the limit and the mode mean nothing.

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{ClassifyCode, ClassifyHead, EndOfBody, Grpc, Http, grpc::Pushback};
+use super::{ClassifyCode, ClassifyHead, EndOfBody, Grpc, Http};
 use crate::{
     error::CallError,
     outcome::{Outcome, Protocol, Reason},
@@ -192,10 +192,5 @@ where
             _ => at_head,
         };
         (result, outcome)
-    }
-
-    fn forbids_repeat(&self, response: &Self::Peeked) -> bool {
-        let stops = |headers| Pushback::read(headers) == Some(Pushback::Stop);
-        stops(response.headers()) || response.body().trailers().is_some_and(stops)
     }
 }

@@ -8,7 +8,7 @@ pub(super) use code::GRPC_STATUS;
 pub use code::{ClassifyCode, CodeVerdict};
 use code::{code_in, code_of};
 pub(super) use pushback::PUSHBACK;
-pub(super) use pushback::Pushback;
+use pushback::Pushback;
 
 use super::{
     Observed, ResponseHead,

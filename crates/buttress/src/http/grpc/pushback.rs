@@ -11,7 +11,7 @@ pub(in crate::http) static PUSHBACK: HeaderName = HeaderName::from_static("grpc-
 
 /// What the server asks of those who would retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) enum Pushback {
+pub(super) enum Pushback {
     /// To come again after that time; cut to what any server is believed.
     After(Duration),
     /// Not to come again: a negative number, or none at all. It says nothing about how long to leave the
@@ -20,7 +20,7 @@ pub(in crate::http) enum Pushback {
 }
 
 impl Pushback {
-    pub(in crate::http) fn read(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(&PUSHBACK)?;
         let text = value.to_str().unwrap_or_default();
         if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
