@@ -23,6 +23,7 @@ mod cost;
 mod limits;
 mod nested;
 mod options;
+#[cfg(feature = "circuit-breaker")]
 mod outages;
 #[cfg(feature = "http")]
 mod wire;

@@ -105,7 +105,9 @@ impl Future for Failing {
     }
 }
 
-fn retried(alive: &Arc<Alive>) -> RetryService<Probe, Plain<fn(&Failed) -> Outcome>> {
+type AlwaysFailed = Plain<fn(&Failed) -> Outcome>;
+
+fn retried(alive: &Arc<Alive>) -> RetryService<Probe, AlwaysFailed> {
     let probe = Probe {
         alive: Counted::new(alive, |a| &a.services),
         asked: false,

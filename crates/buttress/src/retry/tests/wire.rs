@@ -15,6 +15,7 @@ use crate::{
 };
 
 type Failed = Error<&'static str>;
+type Answered = Result<Response<Frames>, Failed>;
 /// What reached the upstream: the head, and the whole body with its trailers.
 type Arrived = (http::request::Parts, Bytes, Option<HeaderMap>);
 
@@ -72,7 +73,7 @@ fn answer(
     response
 }
 
-fn status(status: u16) -> Result<Response<Frames>, Failed> {
+fn status(status: u16) -> Answered {
     Ok(answer(status, &[], []))
 }
 
@@ -80,12 +81,12 @@ fn status(status: u16) -> Result<Response<Frames>, Failed> {
 #[derive(Clone)]
 struct Upstream {
     arrived: Arc<Mutex<Vec<(Instant, Arrived)>>>,
-    answer: Arc<dyn Fn(usize) -> Result<Response<Frames>, Failed> + Send + Sync>,
+    answer: Arc<dyn Fn(usize) -> Answered + Send + Sync>,
 }
 
 impl Upstream {
     /// `answer` is given the number of the call, from 0 on.
-    fn new(answer: impl Fn(usize) -> Result<Response<Frames>, Failed> + Send + Sync + 'static) -> Self {
+    fn new(answer: impl Fn(usize) -> Answered + Send + Sync + 'static) -> Self {
         Self {
             arrived: Arc::default(),
             answer: Arc::new(answer),
@@ -114,7 +115,7 @@ where
 {
     type Response = Response<Frames>;
     type Error = Failed;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Frames>, Failed>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         Poll::Ready(Ok(()))
@@ -169,7 +170,7 @@ fn post(key: Option<&str>) -> Request<Full<Bytes>> {
 #[tokio::test(start_paused = true)]
 async fn a_post_without_a_key_is_sent_at_most_once_whatever_fails() {
     let timed_out = || Err(Rejected::new(RejectionKind::TimedOut, "attempt").into());
-    let failures: [fn() -> Result<Response<Frames>, Failed>; 4] = [
+    let failures: [fn() -> Answered; 4] = [
         || status(503),
         || status(429),
         || Err(Error::Inner("connection refused")),
