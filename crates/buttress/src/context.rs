@@ -159,6 +159,7 @@ impl CallContext {
 }
 
 /// What a layer that repeats calls has to know of what it runs in.
+#[cfg_attr(not(feature = "retry"), allow(dead_code))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Surroundings {
     /// Whether a layer further out repeats the call if it fails.

@@ -15,10 +15,10 @@
 //!     .layer(ErrorLayer::new())
 //!     .service(service_fn(|item: &'static str| {
 //!         let call = calls.fetch_add(1, Relaxed) + 1;
-//!         async move { if call < 3 { Err("busy") } else { Ok(item.len()) } }
+//!         async move { if call < 3 { Err(std::io::Error::other("busy")) } else { Ok(item.len()) } }
 //!     }));
 //!
-//! assert_eq!(payments.ready().await?.call("book").await, Ok(4));
+//! assert_eq!(payments.ready().await?.call("book").await?, 4);
 //! assert_eq!(calls.load(Relaxed), 3);
 //! assert_eq!(retry.snapshot().recovered, 1);
 //! # Ok(()) }
