@@ -53,8 +53,16 @@ impl Course {
         self.shared.options.load().attempt_header
     }
 
-    /// The wait before the next attempt, if there is to be one; `None` as outcome is an answer that is good so far.
-    /// The next attempt is then the present one, and paid for.
+    /// The call has an answer that is good, or good so far.
+    #[inline]
+    pub(super) fn succeeded(&self) {
+        if self.attempt > 1 {
+            self.shared.books.add(book::RECOVERED, 1);
+        }
+    }
+
+    /// The wait before the next attempt, if there is to be one. That is then the present one, and paid for. As outcome
+    /// `None` is an answer that is good so far.
     #[inline]
     pub(super) fn next(
         &mut self,
@@ -66,14 +74,13 @@ impl Course {
                 self.after_failure(&outcome, can_repeat)
             }
             _ => {
-                if self.attempt > 1 {
-                    self.shared.books.add(book::RECOVERED, 1);
-                }
+                self.succeeded();
                 None
             }
         }
     }
 
+    #[cold]
     fn after_failure(&mut self, outcome: &Outcome, can_repeat: impl FnOnce() -> bool) -> Option<Duration> {
         let options = self.shared.options.load();
         let now = clock::now();
