@@ -28,11 +28,15 @@ impl Naive {
     }
 
     fn look(&mut self, now: f64, calls: u64) {
-        // Each call at its own moment, evenly spread.
-        let new = calls - self.last_calls;
-        for i in 0..new {
-            let at = self.last_look + (now - self.last_look) * (i as f64 + 0.5) / new as f64;
-            self.changes.push((at, self.budget.ratio));
+        // Evenly spread, in parts that are small beside a second.
+        let new = (calls - self.last_calls) as f64;
+        let (span, parts) = (now - self.last_look, 400);
+        let recent = span.min(20.0);
+        for i in 0..parts {
+            let at = now - recent * (f64::from(i) + 0.5) / f64::from(parts);
+            let share = if span > 0.0 { recent / span } else { 1.0 };
+            self.changes
+                .push((at, self.budget.ratio * new * share / f64::from(parts)));
         }
         (self.last_look, self.last_calls) = (now, calls);
         self.changes.retain(|(at, _)| now - at < 20.0);
@@ -41,8 +45,8 @@ impl Naive {
     /// Is there an earned one, as far as that can be told?
     fn has_earned(&self, now: f64) -> Option<bool> {
         let earned = self.earned(now);
-        // Rounding down, 16 ms ticks, and the spread of single calls.
-        let blur = 0.05 + 0.02 * earned;
+        // Rounding down, and the parts.
+        let blur = 0.02 + 0.01 * earned;
         if earned > 1.0 + blur {
             Some(true)
         } else if earned < 1.0 - blur {
@@ -249,6 +253,20 @@ fn any_number_of_calls_fits() {
     purse.look(&budget, born, u64::MAX);
     let most = f64::from(MOST_UNITS) / f64::from(UNITS_A_CALL);
     assert_eq!(purse.balance(&budget, born, u64::MAX), most);
+}
+
+#[test]
+fn calls_after_a_long_rest_earn_once_they_are_looked_at() {
+    let (purse, born) = at_birth();
+    let budget = Budget::new(0.2, 0);
+    let hour = born + Duration::from_secs(3600);
+    // The first look cannot know that those calls were all made just now.
+    assert_eq!(withdrawals(&purse, &budget, hour, 64), 0);
+    purse.look(&budget, hour + Duration::from_millis(1), 564);
+    assert_eq!(
+        withdrawals(&purse, &budget, hour + Duration::from_millis(2), 564),
+        100
+    );
 }
 
 #[test]

@@ -124,8 +124,8 @@ where
                     }
                 }
                 StateProjection::Waiting { sleep } => {
-                    if let Some(sleeping) = sleep.as_pin_mut() {
-                        ready!(sleeping.poll(cx));
+                    if let Some(sleep) = sleep.as_pin_mut() {
+                        ready!(sleep.poll(cx));
                     }
                     let future = begin(this.attempt, this.course.as_ref());
                     this.state.set(State::Calling { future });

@@ -138,10 +138,9 @@ where
                         }
                     }
                 }
-                StateProjection::Waiting { mut sleep, request } => {
-                    if let Some(sleeping) = sleep.as_mut().as_pin_mut() {
-                        ready!(sleeping.poll(cx));
-                        sleep.set(None);
+                StateProjection::Waiting { sleep, request } => {
+                    if let Some(sleep) = sleep.as_pin_mut() {
+                        ready!(sleep.poll(cx));
                     }
                     let Some(spare) = this.spare else {
                         panic!("`RetryFuture` polled after it was ready");

@@ -52,6 +52,24 @@ async fn waits_are_drawn_from_the_jitter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn decorrelated_waits_grow_from_the_one_before() {
+    let script = Script::new([BUSY]);
+    let options = Retry::builder()
+        .jitter(Jitter::Decorrelated)
+        .max_attempts(1000)
+        .max_elapsed(None)
+        .budget(None)
+        .seed(7);
+    let _ = called(options, &script).await;
+    let waits = script.waits();
+    assert!(waits[0] <= 301, "{waits:?}");
+    for two in waits.windows(2) {
+        assert!(two[1] >= 100 && two[1] <= 3 * two[0] + 1, "{two:?}");
+    }
+    assert!(waits.iter().any(|wait| *wait > 5000), "they grow");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_wait_needs_no_timer() {
     let script = Script::new([BUSY]);
     let options = plain()

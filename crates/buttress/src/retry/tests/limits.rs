@@ -164,6 +164,24 @@ async fn an_exhausted_budget_returns_the_original_result_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_burst_after_a_rest_is_noticed_while_it_comes() {
+    let script = Script::new(vec![Ok(1); 1000].into_iter().chain([BUSY]).collect::<Vec<_>>());
+    let retry = plain().budget(Budget::new(0.2, 0)).build().expect("valid");
+    let mut service = retry.layer().layer(script.clone());
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    for _ in 0..1000 {
+        let _ = service.call(()).await;
+        tokio::time::advance(ms(1)).await;
+    }
+    let _ = service.call(()).await;
+    assert_eq!(
+        script.calls(),
+        1003,
+        "a thousand calls in a second have earned two retries"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn clones_share_the_budget() {
     let script = Script::new([BUSY]);
     let retry = plain()
