@@ -10,8 +10,16 @@
 //! copy of its own and cannot disturb the first. What flows *outward* (how many attempts were made, how long
 //! the call stood in queues) is a [`Tally`], one for all the copies, which the outermost layer reads when the
 //! call is over.
+//!
+//! # Attempts
+//!
+//! A layer that repeats a call says so to those further in, so that they know which attempt they are part of, and do
+//! not repeat it themselves: three attempts of three attempts are nine calls on a service that is failing already. It
+//! says so in the request's context, if there is one, and to whatever runs inside of its future, by a mark on the
+//! task: so [`CallContext::current`] knows the attempt of a call that carries no context.
 
 use std::{
+    cell::Cell,
     num::NonZeroU128,
     sync::{
         Arc,
@@ -26,12 +34,18 @@ tokio::task_local! {
     static CURRENT: CallContext;
 }
 
+thread_local! {
+    /// The attempt that is being polled, 0 for none. Unlike a context it costs no allocation to set.
+    static ATTEMPT: Cell<u32> = const { Cell::new(0) };
+}
+
 /// The context of one call.
 #[derive(Clone, Debug)]
 pub struct CallContext {
     trace_id: Option<NonZeroU128>,
     deadline: Option<Instant>,
     attempt: u32,
+    is_repeated: bool,
     priority: Option<u8>,
     tally: Arc<Tally>,
 }
@@ -57,6 +71,7 @@ impl CallContext {
             trace_id: None,
             deadline: None,
             attempt: 1,
+            is_repeated: false,
             priority: None,
             tally: Arc::default(),
         }
@@ -95,6 +110,17 @@ impl CallContext {
         self.attempt = attempt;
     }
 
+    /// Whether a layer further out repeats the call if it fails: then those further in should not.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.is_repeated || self.attempt > 1
+    }
+
+    /// Notes that this layer repeats the call if it fails.
+    pub fn set_repeated(&mut self) {
+        self.is_repeated = true;
+    }
+
     /// How important the call is, 0 to 100, if anything has decided that.
     #[must_use]
     pub fn priority(&self) -> Option<u8> {
@@ -117,10 +143,78 @@ impl CallContext {
         CURRENT.scope(self, future)
     }
 
-    /// The context of the [scope](Self::scope) that is running.
+    /// The context of the [scope](Self::scope) that is running. Inside of a retry it has the number of the attempt;
+    /// there it is a new one if there is no scope.
     #[must_use]
     pub fn current() -> Option<Self> {
-        CURRENT.try_with(Clone::clone).ok()
+        let mut current = CURRENT.try_with(Clone::clone).ok();
+        let attempt = ATTEMPT.get();
+        if attempt > 0 {
+            let context = current.get_or_insert_with(Self::new);
+            context.set_attempt(attempt);
+            context.set_repeated();
+        }
+        current
+    }
+}
+
+/// What a layer that repeats calls has to know of what it runs in.
+#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Whether a layer further out repeats the call if it fails.
+    pub(crate) is_repeated: bool,
+    /// That of the current context.
+    pub(crate) deadline: Option<Instant>,
+    /// Whether there is a current context.
+    pub(crate) has_context: bool,
+}
+
+impl Surroundings {
+    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn look() -> Self {
+        let mut around = CURRENT
+            .try_with(|context| Self {
+                is_repeated: context.is_repeated(),
+                deadline: context.deadline,
+                has_context: true,
+            })
+            .unwrap_or_default();
+        around.is_repeated |= ATTEMPT.get() > 0;
+        around
+    }
+}
+
+/// Notes in the current context's tally, if there is one, that an attempt has begun.
+#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+pub(crate) fn add_attempt() {
+    // Nobody keeps a tally where there is no context.
+    let _ = CURRENT.try_with(|context| context.tally.add_attempt());
+}
+
+/// Marks what runs until it is dropped as part of an attempt.
+#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+#[derive(Debug)]
+#[must_use = "the mark is gone when this is dropped"]
+pub(crate) struct InAttempt {
+    outer: u32,
+}
+
+impl InAttempt {
+    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn enter(attempt: u32) -> Self {
+        Self {
+            outer: ATTEMPT.replace(attempt),
+        }
+    }
+}
+
+impl Drop for InAttempt {
+    #[inline]
+    fn drop(&mut self) {
+        ATTEMPT.set(self.outer);
     }
 }
 
@@ -174,6 +268,39 @@ mod tests {
         assert_eq!(first.attempt(), 1);
         assert_eq!(first.tally().attempts(), 1);
         assert_eq!(first.tally().queued(), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn an_attempt_is_seen_without_a_scope() {
+        let is_repeated = || Surroundings::look().is_repeated;
+        assert!(CallContext::current().is_none() && !is_repeated());
+        let first = InAttempt::enter(1);
+        assert_eq!(
+            CallContext::current().map(|c| (c.attempt(), c.is_repeated())),
+            Some((1, true))
+        );
+        let second = InAttempt::enter(2);
+        assert_eq!(CallContext::current().map(|c| c.attempt()), Some(2));
+        drop(second);
+        assert_eq!(CallContext::current().map(|c| c.attempt()), Some(1));
+        assert!(is_repeated());
+        drop(first);
+        assert!(CallContext::current().is_none() && !is_repeated());
+    }
+
+    #[tokio::test]
+    async fn a_scope_in_a_retry_has_the_number_of_the_attempt() {
+        let mut context = CallContext::new();
+        context.set_priority(80);
+        let tally = context.tally().clone();
+        context
+            .scope(async {
+                let _attempt = InAttempt::enter(3);
+                let seen = CallContext::current().expect("a scope");
+                assert_eq!((seen.attempt(), seen.priority()), (3, Some(80)));
+                assert!(Arc::ptr_eq(seen.tally(), &tally));
+            })
+            .await;
     }
 
     #[tokio::test]

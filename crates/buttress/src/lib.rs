@@ -50,6 +50,7 @@
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
+//! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `metrics` | `metrics` (default) | counts outcomes and durations in fixed memory |
 //! | [`stack`] | always | the builder |
 //! | [`registry`] | always | policies by name: read, drill, listen |
@@ -76,6 +77,8 @@
 
 // Mechanisms that concerns share are not dead because a build leaves out the concerns that use them.
 
+#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+pub mod budget;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
 pub mod clock;
@@ -92,15 +95,28 @@ mod keyed;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod outcome;
-#[cfg_attr(not(feature = "circuit-breaker"), allow(dead_code, unused_imports))]
+#[cfg_attr(
+    not(all(feature = "circuit-breaker", feature = "retry")),
+    allow(dead_code, unused_imports)
+)]
 mod random;
 #[cfg(feature = "recover")]
 pub mod recover;
 pub mod registry;
+pub mod replay;
+#[cfg(feature = "retry")]
+pub mod retry;
+pub mod size;
 pub mod stack;
-#[cfg_attr(not(feature = "circuit-breaker"), allow(dead_code, unused_imports))]
+#[cfg_attr(
+    not(all(feature = "circuit-breaker", feature = "retry")),
+    allow(dead_code, unused_imports)
+)]
 mod striped;
-#[cfg_attr(not(feature = "circuit-breaker"), allow(dead_code, unused_imports))]
+#[cfg_attr(
+    not(all(feature = "circuit-breaker", feature = "retry")),
+    allow(dead_code, unused_imports)
+)]
 mod sync;
 pub mod value;
 

@@ -32,7 +32,7 @@ use std::{fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
     context::CallContext,
-    error::{CallError, RejectionKind},
+    error::{CallError, Rejected, RejectionKind},
 };
 
 /// What one call says about the health of the service that answered it.
@@ -116,6 +116,7 @@ pub struct Outcome {
     verdict: Verdict,
     reason: Reason,
     retry_after: Option<Duration>,
+    retry_forbidden: bool,
 }
 
 impl Outcome {
@@ -128,6 +129,7 @@ impl Outcome {
             verdict,
             reason,
             retry_after: None,
+            retry_forbidden: false,
         }
     }
 
@@ -147,17 +149,26 @@ impl Outcome {
     pub fn of_error<E: CallError>(error: &E) -> Self {
         match error.rejected() {
             None => Self::failure(Reason::Error),
-            Some(rejected) => Self {
-                verdict: rejected.verdict(),
-                reason: Reason::Rejected(rejected.kind()),
-                retry_after: rejected.retry_after(),
-            },
+            Some(rejected) => Self::of_rejected(rejected),
         }
+    }
+
+    /// What a rejection from a layer further in says: its [kind's verdict](RejectionKind::verdict).
+    pub fn of_rejected(rejected: &Rejected) -> Self {
+        Self::new(rejected.verdict(), Reason::Rejected(rejected.kind()))
+            .with_retry_after(rejected.retry_after())
     }
 
     /// The same, with the time that the service asked to be left alone.
     pub const fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    /// The same, with the service's word that the call must not be repeated (a negative
+    /// `grpc-retry-pushback-ms`). Nothing overrides it.
+    pub const fn forbid_retry(mut self) -> Self {
+        self.retry_forbidden = true;
         self
     }
 
@@ -177,6 +188,12 @@ impl Outcome {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Whether the service asked that the call is not repeated.
+    #[must_use]
+    pub const fn retry_forbidden(&self) -> bool {
+        self.retry_forbidden
     }
 }
 
@@ -251,6 +268,12 @@ pub trait RequestProtocol<Request> {
 
     /// The context that the request carries, if it can carry one and does.
     fn context<'a>(&self, request: &'a Request) -> Option<&'a CallContext>;
+
+    /// The same, to be changed.
+    fn context_mut<'a>(&self, request: &'a mut Request) -> Option<&'a mut CallContext> {
+        let _ = request;
+        None
+    }
 
     /// Puts the context into the request, in place of the one it carries.
     ///
@@ -329,6 +352,11 @@ impl<F> Plain<F> {
     {
         Self { classify }
     }
+
+    /// The same with a judgement that has a name, for a protocol whose type can be written down.
+    pub const fn with(classify: F) -> Self {
+        Self { classify }
+    }
 }
 
 impl<R, E, C: Classify<R, E> + Clone> Protocol<R, E> for Plain<C> {
@@ -375,7 +403,7 @@ impl<Request, C> RequestProtocol<Request> for Plain<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, Rejected};
+    use crate::error::Error;
 
     #[test]
     fn a_plain_result_is_judged_by_its_error() {

@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use fastrand::Rng;
@@ -20,6 +21,37 @@ pub(crate) fn unit() -> f64 {
     RNG.with_borrow_mut(Rng::f64)
 }
 
+/// Where a policy takes its random numbers from: the thread, or a seed, so that a test can foretell them.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Thread,
+    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): its state is a
+    /// counter, so threads share it by one addition.
+    Seeded(AtomicU64),
+}
+
+impl Source {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        seed.map_or(Self::Thread, |seed| Self::Seeded(AtomicU64::new(seed)))
+    }
+
+    /// A number between 0 and 1, 1 excluded.
+    pub(crate) fn unit(&self) -> f64 {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        match self {
+            Self::Thread => unit(),
+            Self::Seeded(state) => {
+                let mut z = state.fetch_add(GOLDEN, Relaxed).wrapping_add(GOLDEN);
+                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                z ^= z >> 31;
+                // The 53 bits that an `f64` holds exactly.
+                (z >> 11) as f64 / (1_u64 << 53) as f64
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +62,23 @@ mod tests {
         let here = draw();
         let there = std::thread::spawn(draw).join().expect("no panic");
         assert_ne!(here, there);
+    }
+
+    #[test]
+    fn a_seed_tells_the_numbers() {
+        let draw = |seed| {
+            let source = Source::new(Some(seed));
+            (0..1000).map(|_| source.unit()).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+        assert!(draw(0).iter().all(|x| (0.0..1.0).contains(x)));
+        // The reference implementation's first output for the seed 1234567.
+        let first = Source::new(Some(1_234_567)).unit();
+        assert_eq!(
+            first,
+            (6_457_827_717_110_365_317_u64 >> 11) as f64 / (1_u64 << 53) as f64
+        );
     }
 
     #[test]

@@ -41,8 +41,14 @@ impl<const N: usize> Striped<N> {
 
     #[inline]
     pub(crate) fn add(&self, counter: usize, n: u64) {
+        self.count(counter, n);
+    }
+
+    /// [`add`](Self::add), and what the counter held before, in this thread's stripe alone.
+    #[inline]
+    pub(crate) fn count(&self, counter: usize, n: u64) -> u64 {
         let stripe = STRIPE.try_with(|s| *s).unwrap_or(0);
-        self.stripes[stripe].0[counter].fetch_add(n, Relaxed);
+        self.stripes[stripe].0[counter].fetch_add(n, Relaxed)
     }
 
     /// Everything ever added.

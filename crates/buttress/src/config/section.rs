@@ -88,6 +88,11 @@ impl<'p, 'a> Section<'p, 'a> {
         self.setting(key)?.duration()
     }
 
+    /// A size in bytes, as in `"64KiB"`, of at most `most`. See [`size::parse`](crate::size::parse).
+    pub fn size(&mut self, key: &str, most: u64) -> Option<u64> {
+        self.setting(key)?.size(most)
+    }
+
     /// A text that `T` understands; `allowed` says which those are. See [`Setting::parse`].
     pub fn parse<T>(&mut self, key: &str, allowed: &str) -> Option<T>
     where

@@ -1,7 +1,7 @@
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::{Problem, Problems, Section, error::join, nearest::nearest, problems::one_of};
-use crate::{duration, value::Value};
+use crate::{duration, size, value::Value};
 
 const DURATION: &str =
     "a duration: a number and a unit (d, h, m, s, ms, us, ns), as in \"250ms\" or \"1m30s\"";
@@ -143,6 +143,22 @@ impl<'p, 'a> Setting<'p, 'a> {
             _ => None,
         };
         self.problem(DURATION.to_owned(), hint)
+    }
+
+    /// A size in bytes, as in `"64KiB"`, of at most `most`. See [`size::parse`].
+    pub fn size(self, most: u64) -> Option<u64> {
+        let hint = match self.value {
+            Value::Text(text) => match size::parse(text) {
+                Ok(size) if size <= most => return Some(size),
+                Ok(_) => None,
+                Err(error) => Some(error.why().to_owned()),
+            },
+            Value::UInt(n) if *n <= most => Some(format!("write \"{}\"", size::Human(*n))),
+            _ => None,
+        };
+        let most = size::Human(most);
+        let allowed = format!("a size up to {most}: a number and a unit, as in \"64KiB\"");
+        self.problem(allowed, hint)
     }
 
     /// A text that `T` understands; `allowed` says which those are:

@@ -56,6 +56,8 @@
 mod grpc;
 mod head;
 mod observed;
+mod peek;
+pub mod replay;
 pub mod respond;
 mod retry_after;
 mod status;
@@ -63,6 +65,8 @@ mod status;
 pub use grpc::{ClassifyCode, CodeVerdict, Grpc};
 pub use head::ResponseHead;
 pub use observed::{EndOfBody, Observed};
+pub use peek::Peeked;
+pub use replay::{BodyMode, HostBody, ReplayBody, SavedBody, SavedRequest};
 pub use respond::{Edge, GrpcResponder, HttpResponder, RespondLayer, Responder};
 pub use status::{ClassifyHead, Http, StatusVerdict};
 

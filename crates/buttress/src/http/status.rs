@@ -189,6 +189,11 @@ impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
     }
 
     #[inline]
+    fn context_mut<'a>(&self, request: &'a mut http::Request<B>) -> Option<&'a mut CallContext> {
+        request.extensions_mut().get_mut()
+    }
+
+    #[inline]
     fn set_context(&self, request: &mut http::Request<B>, context: CallContext) -> Result<(), CallContext> {
         request.extensions_mut().insert(context);
         Ok(())

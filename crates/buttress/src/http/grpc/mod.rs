@@ -1,8 +1,6 @@
 mod code;
 mod pushback;
 
-use std::time::Duration;
-
 use http::HeaderMap;
 use http_body::Body;
 
@@ -35,7 +33,8 @@ use crate::{
 /// | the service's error | failure, or what the rejection in it says |
 ///
 /// `grpc-retry-pushback-ms` goes into the [`Outcome`], cut to one day, and so does the `Retry-After` of a proxy
-/// that answered in plain HTTP. A negative pushback ("do not retry") is not a time and is left out.
+/// that answered in plain HTTP. A negative pushback ("do not retry") is no time: it
+/// [forbids a retry](Outcome::retry_forbidden).
 ///
 /// [`classify`](Self::classify) replaces the judgement of codes; a missing status and a broken stream are
 /// failures whatever it says.
@@ -89,12 +88,12 @@ impl<C: ClassifyCode> Grpc<C> {
     #[inline]
     fn at_head<B: Body>(&self, response: &http::Response<B>) -> AtHead {
         let head = ResponseHead::of(response);
-        let pushback = || Pushback::read(head.headers).and_then(Pushback::after);
+        let pushback = || Pushback::read(head.headers);
         // A status beside an HTTP error is the server's own word and goes before the mapping.
         if let Some(code) = code_in(head.headers) {
             AtHead::Over(self.judge(code, pushback))
         } else if head.status != http::StatusCode::OK {
-            let proxy = || pushback().or_else(|| head.retry_after());
+            let proxy = || pushback().or_else(|| head.retry_after().map(Pushback::After));
             AtHead::Over(self.judge(code_of(head.status), proxy))
         } else if response.body().is_end_stream() {
             AtHead::Over(MISSING)
@@ -103,12 +102,16 @@ impl<C: ClassifyCode> Grpc<C> {
         }
     }
 
-    fn judge(&self, code: u8, retry_after: impl FnOnce() -> Option<Duration>) -> Outcome {
+    fn judge(&self, code: u8, pushback: impl FnOnce() -> Option<Pushback>) -> Outcome {
         let outcome = self.classify.classify(code);
         if outcome.verdict() == Verdict::Success || outcome.retry_after().is_some() {
             return outcome;
         }
-        outcome.with_retry_after(retry_after())
+        match pushback() {
+            None => outcome,
+            Some(Pushback::After(after)) => outcome.with_retry_after(Some(after)),
+            Some(Pushback::Stop) => outcome.forbid_retry(),
+        }
     }
 }
 
@@ -121,7 +124,7 @@ impl<C: ClassifyCode> EndOfBody for Grpc<C> {
     #[inline]
     fn trailers(&self, trailers: &HeaderMap) -> Outcome {
         match code_in(trailers) {
-            Some(code) => self.judge(code, || Pushback::read(trailers).and_then(Pushback::after)),
+            Some(code) => self.judge(code, || Pushback::read(trailers)),
             None => MISSING,
         }
     }
@@ -164,6 +167,11 @@ impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
     #[inline]
     fn context<'a>(&self, request: &'a http::Request<B>) -> Option<&'a CallContext> {
         request.extensions().get()
+    }
+
+    #[inline]
+    fn context_mut<'a>(&self, request: &'a mut http::Request<B>) -> Option<&'a mut CallContext> {
+        request.extensions_mut().get_mut()
     }
 
     #[inline]

@@ -15,7 +15,7 @@ pub(super) enum Pushback {
     /// To come again after that time; cut to what any server is believed.
     After(Duration),
     /// Not to come again: a negative number, or none at all. It says nothing about how long to leave the
-    /// service alone, so an [`Outcome`](crate::Outcome) has no word for it; a retry has to ask here.
+    /// service alone.
     Stop,
 }
 
@@ -28,13 +28,6 @@ impl Pushback {
         }
         let after = Duration::from_millis(text.parse().unwrap_or(u64::MAX));
         Some(Self::After(after.min(LONGEST)))
-    }
-
-    pub(super) fn after(self) -> Option<Duration> {
-        match self {
-            Self::After(after) => Some(after),
-            Self::Stop => None,
-        }
     }
 }
 
@@ -61,7 +54,6 @@ mod tests {
     fn a_negative_or_unreadable_pushback_means_stop() {
         for value in ["-1", "", "soon", "1.5", "+1"] {
             assert_eq!(read(value), Some(Pushback::Stop), "{value:?}");
-            assert_eq!(read(value).and_then(Pushback::after), None);
         }
     }
 }

@@ -109,6 +109,8 @@ fn pushback_goes_into_the_outcome() {
     assert_eq!(in_trailers("14", "500"), half);
     assert_eq!(in_trailers("8", "500"), half);
     assert_eq!(in_trailers("14", "-1"), None);
+    let forbidden = |ms| of(&[], [Step::Trailers(pushed("14", ms))]).0.retry_forbidden();
+    assert!(forbidden("-1") && forbidden("soon") && !forbidden("0"));
     assert_eq!(in_trailers("0", "500"), None);
     assert_eq!(
         after(of(

@@ -3,6 +3,7 @@
 mod any_script;
 mod grpc;
 mod observed;
+mod peek;
 mod status;
 
 use std::{

@@ -1,0 +1,190 @@
+//! What a retry shares among its clones.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwap;
+
+use super::{CONCERN, builder::RetryBuilder, snapshot::Snapshot};
+use crate::{
+    budget::{Purse, is_look_due},
+    clock::{self, Instant},
+    random::Source,
+    registry::{Emitter, PolicyChanged},
+    striped::Striped,
+};
+
+pub(super) struct Shared {
+    hot: Hot,
+    pub(super) options: ArcSwap<RetryBuilder>,
+    pub(super) source: Source,
+    purse: Purse,
+    /// When the budget last refused, in seconds of the policy's life, counted from 1.
+    refused: AtomicU64,
+    pub(super) events: Emitter,
+    pub(super) name: OnceLock<Arc<str>>,
+    born: Instant,
+    pub(super) books: Striped<8>,
+}
+
+/// Indices of the books.
+pub(super) mod book {
+    pub(in super::super) const CALLS: usize = 0;
+    pub(in super::super) const RETRIES: usize = 1;
+    pub(in super::super) const RECOVERED: usize = 2;
+    pub(in super::super) const OUT_OF_ATTEMPTS: usize = 3;
+    pub(in super::super) const OUT_OF_TIME: usize = 4;
+    pub(in super::super) const OUT_OF_BUDGET: usize = 5;
+    pub(in super::super) const FORBIDDEN: usize = 6;
+    pub(in super::super) const NOT_REPEATABLE: usize = 7;
+}
+
+/// What a call has to know of the options before it is known whether it fails.
+struct Hot {
+    max_attempts: AtomicU32,
+    max_body: AtomicU64,
+    retry_non_idempotent: AtomicBool,
+}
+
+/// What a call has to know of the options to be prepared for a second attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) max_body: usize,
+    pub(super) retry_non_idempotent: bool,
+}
+
+/// For how long the budget must have refused nothing before the next refusal is news.
+const QUIET_SECONDS: u64 = 10;
+
+impl Shared {
+    pub(super) fn new(options: RetryBuilder) -> Self {
+        let name = OnceLock::new();
+        if let Some(given) = &options.name {
+            let _ = name.set(given.clone());
+        }
+        Self {
+            hot: Hot {
+                max_attempts: AtomicU32::new(options.max_attempts),
+                max_body: AtomicU64::new(options.max_body),
+                retry_non_idempotent: AtomicBool::new(options.retry_non_idempotent),
+            },
+            source: Source::new(options.seed),
+            options: ArcSwap::from_pointee(options),
+            purse: Purse::new(),
+            refused: AtomicU64::new(0),
+            events: Emitter::default(),
+            name,
+            born: clock::now(),
+            books: Striped::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        self.name.get().unwrap_or_else(|| unnamed())
+    }
+
+    /// Counts a call; `None` if it is not to be repeated whatever becomes of it.
+    #[inline]
+    pub(super) fn begin(&self) -> Option<Plan> {
+        if is_look_due(self.books.count(book::CALLS, 1)) {
+            self.look();
+        }
+        (self.hot.max_attempts.load(Relaxed) > 1).then(|| Plan {
+            max_body: usize::try_from(self.hot.max_body.load(Relaxed)).unwrap_or(usize::MAX),
+            retry_non_idempotent: self.hot.retry_non_idempotent.load(Relaxed),
+        })
+    }
+
+    #[cold]
+    fn look(&self) {
+        if let Some(budget) = &self.options.load().budget {
+            self.purse.look(budget, clock::now(), self.calls());
+        }
+    }
+
+    fn calls(&self) -> u64 {
+        self.books.total(book::CALLS)
+    }
+
+    /// Takes a retry from the budget, if there is one or no budget at all.
+    pub(super) fn withdraw(&self, options: &RetryBuilder, now: Instant) -> bool {
+        let Some(budget) = &options.budget else {
+            return true;
+        };
+        let granted = self.purse.withdraw(budget, now, self.calls());
+        if !granted {
+            self.refused(now);
+        }
+        granted
+    }
+
+    fn refused(&self, now: Instant) {
+        let second = now.saturating_duration_since(self.born).as_secs() + 1;
+        let before = self.refused.swap(second, Relaxed);
+        if before == 0 || second >= before + QUIET_SECONDS {
+            self.events.emit(CONCERN, self.name(), || BudgetExhausted);
+        }
+    }
+
+    pub(super) fn reconfigure(&self, mut options: RetryBuilder) {
+        let present = self.options.load();
+        options.name = present.name.clone();
+        options.seed = present.seed;
+        self.hot.max_body.store(options.max_body, Relaxed);
+        self.hot
+            .retry_non_idempotent
+            .store(options.retry_non_idempotent, Relaxed);
+        self.hot.max_attempts.store(options.max_attempts, Relaxed);
+        self.options.store(Arc::new(options));
+        self.events.emit(CONCERN, self.name(), || PolicyChanged);
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let [
+            calls,
+            retries,
+            recovered,
+            out_of_attempts,
+            out_of_time,
+            out_of_budget,
+            forbidden,
+            not_repeatable,
+        ] = self.books.read();
+        let budget = self.options.load().budget;
+        Snapshot {
+            name: self.name().clone(),
+            calls,
+            attempts: calls + retries,
+            retries,
+            recovered,
+            out_of_attempts,
+            out_of_time,
+            out_of_budget,
+            forbidden,
+            not_repeatable,
+            budget_balance: budget.map(|b| self.purse.balance(&b, clock::now(), self.calls())),
+        }
+    }
+}
+
+/// The budget refused a retry, for the first time in ten seconds or ever: from now on failures are passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetExhausted;
+
+impl fmt::Display for BudgetExhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the budget is exhausted: too many calls fail, failures are passed on")
+    }
+}
+
+/// The name of a retry that nobody named.
+fn unnamed() -> &'static Arc<str> {
+    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
+    UNNAMED.get_or_init(|| CONCERN.into())
+}
