@@ -394,7 +394,13 @@ impl Wake for Woken {
 
 /// A body that waits for the word, and wakes who asked last.
 #[derive(Clone, Default)]
-struct Waiting(Arc<Mutex<(Option<Waker>, Option<Bytes>)>>);
+struct Waiting(Arc<Mutex<Awaited>>);
+
+#[derive(Default)]
+struct Awaited {
+    waker: Option<Waker>,
+    data: Option<Bytes>,
+}
 
 impl Body for Waiting {
     type Data = Bytes;
@@ -405,10 +411,10 @@ impl Body for Waiting {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut inner = self.0.lock().expect("no panic while locked");
-        match inner.1.take() {
+        match inner.data.take() {
             Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
             None => {
-                inner.0 = Some(cx.waker().clone());
+                inner.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
@@ -424,7 +430,7 @@ fn whoever_reads_the_body_is_woken_even_if_it_was_asked_before() {
     let source = Waiting::default();
     let (mut body, _) = ReplayBody::save(source.clone(), 64);
     assert!(
-        source.0.lock().expect("no panic").0.is_some(),
+        source.0.lock().expect("no panic").waker.is_some(),
         "asked when it was saved"
     );
     for _ in 0..2 {
@@ -436,11 +442,11 @@ fn whoever_reads_the_body_is_woken_even_if_it_was_asked_before() {
                 .poll_frame(&mut Context::from_waker(&waker))
                 .is_pending()
         );
-        let woken = source.0.lock().expect("no panic").0.take();
+        let woken = source.0.lock().expect("no panic").waker.take();
         woken.expect("a waker").wake();
         assert_eq!(task.0.load(Relaxed), 1);
     }
-    source.0.lock().expect("no panic").1 = Some(Bytes::from_static(b"ab"));
+    source.0.lock().expect("no panic").data = Some(Bytes::from_static(b"ab"));
     let mut seen = Seen::default();
     assert!(matches!(
         pin!(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())),
