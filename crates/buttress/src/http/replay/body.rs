@@ -132,7 +132,8 @@ where
             }
         }
         if ended && memory.keeps_promise() {
-            if let Some(data) = memory.only_frame() {
+            // One poll, one frame.
+            if let Some(data) = memory.frame(0) {
                 let saved = SavedBody::whole(Some(data.clone()));
                 return (Self::whole(Some(data.clone())), Some(saved));
             }

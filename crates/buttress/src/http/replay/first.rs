@@ -79,10 +79,7 @@ where
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> (Polled, Then) {
         if let Some(data) = self.memory.frame(self.given) {
             self.given += 1;
-            return (
-                Poll::Ready(Some(Ok(Frame::data(data.clone())))),
-                self.after_held(),
-            );
+            return (Poll::Ready(Some(Ok(Frame::data(data.clone())))), Then::GoOn);
         }
         let frame = match Pin::new(&mut self.source).poll_frame(cx) {
             Poll::Pending => return (Poll::Pending, Then::GoOn),
@@ -111,17 +108,6 @@ where
             Then::Pass
         };
         (Poll::Ready(Some(Ok(frame))), then)
-    }
-
-    /// A frame has been read ahead of the reader and given now. A body that has more than it said may have brought
-    /// more than there is room for.
-    fn after_held(&self) -> Then {
-        let too_much = self.memory.bytes() > self.limit as u64;
-        if too_much && self.given == self.memory.frames() {
-            Then::Pass
-        } else {
-            Then::GoOn
-        }
     }
 
     /// Some data has gone out: was it the last?

@@ -43,10 +43,6 @@ impl Memory {
         }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// The bytes of all frames from that one on.
     pub(super) fn bytes_from(&self, at: usize) -> u64 {
         (at..self.frames())
@@ -99,12 +95,6 @@ impl Memory {
     /// it would look whole.
     pub(super) fn keeps_promise(&self) -> bool {
         self.promised.is_none_or(|promised| promised == self.bytes)
-    }
-
-    /// The whole of it, if it is one frame.
-    pub(super) fn only_frame(&self) -> Option<&Bytes> {
-        let only = self.rest.is_empty() && self.trailers.is_none();
-        self.first.as_ref().filter(|_| only)
     }
 }
 

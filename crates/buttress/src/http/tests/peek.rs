@@ -62,6 +62,32 @@ fn a_stream_that_is_over_or_broken_already_has_failed() {
 }
 
 #[test]
+fn an_end_that_was_seen_is_not_asked_for_again() {
+    struct Once(bool);
+
+    impl Body for Once {
+        type Data = Bytes;
+        type Error = &'static str;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            assert!(!std::mem::replace(&mut self.0, true), "asked after its end");
+            Poll::Ready(None)
+        }
+    }
+
+    let result: Result<_, Refusable> = Ok(Response::new(Once(false)));
+    let (result, _) = Grpc::new().peek(result, &mut Context::from_waker(Waker::noop()));
+    let mut body = result.expect("it was `Ok`").into_body();
+    for _ in 0..2 {
+        assert!(body.is_end_stream());
+        assert!(matches!(poll(&mut body), Poll::Ready(None)));
+    }
+}
+
+#[test]
 fn a_head_that_decides_is_enough() {
     let head = [("grpc-status", "14")];
     let (response, outcome) = peek(response(200, &head, Script::new([Step::Panic])));
