@@ -81,6 +81,8 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod config;
 pub mod context;
+#[cfg_attr(not(feature = "recover"), allow(dead_code))]
+mod directory;
 pub mod duration;
 pub mod error;
 pub mod histogram;
@@ -109,6 +111,6 @@ pub use context::CallContext;
 pub use error::{BoxError, CallError, Error, ErrorLayer, Rejected, RejectionKind, SplitError};
 #[cfg(feature = "http")]
 pub use http::{Grpc, Http};
-pub use outcome::{Outcome, Plain, Protocol, RequestProtocol, Token, Verdict};
+pub use outcome::{BodyProtocol, Outcome, Plain, Protocol, RequestProtocol, Token, Verdict};
 pub use registry::Registry;
 pub use stack::Stack;

@@ -28,7 +28,7 @@
 //! decide on failover before any body is read; a waiting call makes its token only after admission, so that
 //! queueing is never taken for slowness of the service.
 
-use std::{fmt, time::Duration};
+use std::{convert::Infallible, fmt, time::Duration};
 
 use crate::{
     context::CallContext,
@@ -244,6 +244,23 @@ pub trait Protocol<Response, Error>: Clone {
     ) -> Result<Self::Response<T>, Error>;
 }
 
+/// Where in a response of that kind of service there is a body: nowhere in a [`Plain`] one's, in the body of an
+/// `Http` or `Grpc` one's.
+///
+/// A layer that has something to do with what comes after the headers (catch its panics, limit its time) wraps
+/// the body by [`map_body`](Self::map_body). It does so where its policy is off, too, so that the type stays the
+/// same.
+pub trait BodyProtocol<Response> {
+    /// The body; where there is none, a type that has no values.
+    type Body;
+
+    /// The response with another body.
+    type Response<Body>;
+
+    /// Replaces the body by what `wrap` makes of it.
+    fn map_body<Body>(response: Response, wrap: impl FnOnce(Self::Body) -> Body) -> Self::Response<Body>;
+}
+
 /// What layers may ask about a request.
 pub trait RequestProtocol<Request> {
     /// May the request be sent a second time without harm? An idempotent method, or a key that makes it so.
@@ -345,6 +362,17 @@ impl<R, E, C: Classify<R, E> + Clone> Protocol<R, E> for Plain<C> {
             token.finish(self.classify.classify(&result));
         }
         result
+    }
+}
+
+/// The response is not touched.
+impl<R, C> BodyProtocol<R> for Plain<C> {
+    type Body = Infallible;
+    type Response<Body> = R;
+
+    #[inline]
+    fn map_body<Body>(response: R, _: impl FnOnce(Infallible) -> Body) -> R {
+        response
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     context::CallContext,
     error::CallError,
-    outcome::{Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
+    outcome::{BodyProtocol, Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
 };
 
 /// gRPC: the `grpc-status` decides, in the trailers or, where there is no body, in the headers.
@@ -150,6 +150,16 @@ where
         token: Option<T>,
     ) -> Result<Self::Response<T>, E> {
         observe(result, token, self.clone(), |response| self.at_head(response))
+    }
+}
+
+impl<B, C> BodyProtocol<http::Response<B>> for Grpc<C> {
+    type Body = B;
+    type Response<Body> = http::Response<Body>;
+
+    #[inline]
+    fn map_body<Body>(response: http::Response<B>, wrap: impl FnOnce(B) -> Body) -> http::Response<Body> {
+        response.map(wrap)
     }
 }
 
