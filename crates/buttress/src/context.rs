@@ -12,13 +12,19 @@
 //! call is over.
 
 use std::{
+    fmt,
     num::NonZeroU128,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::Duration,
 };
+
+use pin_project_lite::pin_project;
+use tokio::task::futures::TaskLocalFuture;
 
 use crate::clock::Instant;
 
@@ -117,10 +123,77 @@ impl CallContext {
         CURRENT.scope(self, future)
     }
 
+    /// Runs `work` with this context as the [`current`](Self::current) one.
+    pub fn sync_scope<R>(self, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self, work)
+    }
+
     /// The context of the [scope](Self::scope) that is running.
     #[must_use]
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
+    }
+}
+
+/// The deadline of the [current](CallContext::current) context, without a copy of the context.
+#[cfg_attr(not(feature = "timeout"), allow(dead_code))]
+#[inline]
+pub(crate) fn current_deadline() -> Option<Instant> {
+    CURRENT.try_with(CallContext::deadline).ok().flatten()
+}
+
+pin_project! {
+    /// A future in the [scope](CallContext::scope) of a context, or in none: one type for calls whose request has
+    /// room for the context and for those whose request has not.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Scoped<F> {
+        #[pin]
+        scope: Scope<F>,
+    }
+}
+
+pin_project! {
+    #[project = ScopeProjection]
+    enum Scope<F> {
+        Of { #[pin] inner: TaskLocalFuture<CallContext, F> },
+        Nothing { #[pin] inner: F },
+    }
+}
+
+impl<F> Scoped<F> {
+    /// Runs, and drops, `inner` with that context as the current one; with none, as it is.
+    pub fn new(context: Option<CallContext>, inner: F) -> Self
+    where
+        F: Future,
+    {
+        let scope = match context {
+            Some(context) => Scope::Of {
+                inner: CURRENT.scope(context, inner),
+            },
+            None => Scope::Nothing { inner },
+        };
+        Self { scope }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().scope.project() {
+            ScopeProjection::Of { inner } => inner.poll(cx),
+            ScopeProjection::Nothing { inner } => inner.poll(cx),
+        }
+    }
+}
+
+impl<F> fmt::Debug for Scoped<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_a_context = matches!(self.scope, Scope::Of { .. });
+        f.debug_struct("Scoped")
+            .field("of_a_context", &of_a_context)
+            .finish_non_exhaustive()
     }
 }
 
@@ -186,5 +259,35 @@ mod tests {
             .await;
         assert_eq!(seen, Some(80));
         assert!(CallContext::current().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_future_may_be_scoped_or_not() {
+        struct SeesOnDrop(Arc<AtomicU32>);
+        impl Drop for SeesOnDrop {
+            fn drop(&mut self) {
+                let attempt = CallContext::current().map_or(0, |c| c.attempt());
+                self.0.store(attempt, Relaxed);
+            }
+        }
+        let mut context = CallContext::new();
+        context.set_attempt(7);
+        for (context, attempt) in [(Some(context), 7), (None, 0)] {
+            let dropped_in = Arc::new(AtomicU32::new(99));
+            let on_drop = SeesOnDrop(dropped_in.clone());
+            let inner = async move {
+                let _on_drop = &on_drop;
+                tokio::task::yield_now().await;
+                let seen = CallContext::current().map_or(0, |c| c.attempt());
+                let _: () = std::future::pending().await;
+                seen
+            };
+            let mut scoped = tokio_test::task::spawn(Scoped::new(context, inner));
+            tokio_test::assert_pending!(scoped.poll());
+            tokio_test::assert_pending!(scoped.poll());
+            assert!(CallContext::current().is_none(), "only while it is polled");
+            drop(scoped);
+            assert_eq!(dropped_in.load(Relaxed), attempt, "dropped where it ran");
+        }
     }
 }

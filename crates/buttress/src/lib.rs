@@ -50,6 +50,7 @@
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
+//! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
 //! | `metrics` | `metrics` (default) | counts outcomes and durations in fixed memory |
 //! | [`stack`] | always | the builder |
 //! | [`registry`] | always | policies by name: read, drill, listen |
@@ -81,7 +82,7 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod config;
 pub mod context;
-#[cfg_attr(not(feature = "recover"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "recover", feature = "timeout")), allow(dead_code))]
 mod directory;
 pub mod duration;
 pub mod error;
@@ -104,6 +105,8 @@ pub mod stack;
 mod striped;
 #[cfg_attr(not(feature = "circuit-breaker"), allow(dead_code, unused_imports))]
 mod sync;
+#[cfg(feature = "timeout")]
+pub mod timeout;
 pub mod value;
 
 pub use config::ConfigError;

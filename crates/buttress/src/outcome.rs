@@ -251,6 +251,10 @@ pub trait Protocol<Response, Error>: Clone {
 /// the body by [`map_body`](Self::map_body). It does so where its policy is off, too, so that the type stays the
 /// same.
 pub trait BodyProtocol<Response> {
+    /// Whether the time that a call may take goes on to the end of the body. In gRPC it does: a deadline is that of
+    /// the whole call. A download over plain HTTP may well take longer than anyone would wait for its headers.
+    const DEADLINE_SPANS_BODY: bool = false;
+
     /// The body; where there is none, a type that has no values.
     type Body;
 
@@ -279,6 +283,17 @@ pub trait RequestProtocol<Request> {
 
     /// A name for the kind of request that has few values: a gRPC method, a matched route. Never a raw path.
     fn route<'a>(&self, request: &'a Request) -> Option<&'a str>;
+
+    /// How much time the request itself says that it may take, where it can say that: gRPC's `grpc-timeout`.
+    fn timeout(&self, request: &Request) -> Option<Duration> {
+        let _ = request;
+        None
+    }
+
+    /// Has the request say that it may take no more than `limit`, where it can say that. It is only ever lowered.
+    fn limit_timeout(&self, request: &mut Request, limit: Duration) {
+        let _ = (request, limit);
+    }
 }
 
 /// A service that is neither HTTP nor gRPC: a function, a database call. `Ok` is a success and `Err` a failure

@@ -1,5 +1,6 @@
 mod code;
 mod pushback;
+mod timeout;
 
 use std::time::Duration;
 
@@ -154,6 +155,8 @@ where
 }
 
 impl<B, C> BodyProtocol<http::Response<B>> for Grpc<C> {
+    const DEADLINE_SPANS_BODY: bool = true;
+
     type Body = B;
     type Response<Body> = http::Response<Body>;
 
@@ -165,7 +168,8 @@ impl<B, C> BodyProtocol<http::Response<B>> for Grpc<C> {
 
 /// Every call may be repeated as far as its request goes: gRPC's methods do not say whether they are idempotent,
 /// so it is the status code that decides about a retry. The context travels in the extensions. The route is the
-/// method, `/package.Service/Method`, if the path has that shape.
+/// method, `/package.Service/Method`, if the path has that shape. The time that a request may take is in
+/// `grpc-timeout`; one that is malformed says nothing.
 impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
     fn repeatable(&self, _: &http::Request<B>) -> bool {
         true
@@ -190,5 +194,14 @@ impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
             !name.is_empty() && name.bytes().all(of_a_name)
         };
         (named(service) && named(method)).then_some(path)
+    }
+
+    #[inline]
+    fn timeout(&self, request: &http::Request<B>) -> Option<Duration> {
+        timeout::read(request.headers())
+    }
+
+    fn limit_timeout(&self, request: &mut http::Request<B>, limit: Duration) {
+        timeout::lower(request.headers_mut(), limit);
     }
 }
