@@ -68,6 +68,11 @@ impl<B> TimeoutBody<B> {
             timer: None,
         }
     }
+
+    #[cfg(all(test, feature = "http", not(loom)))]
+    pub(super) fn take(self) -> Option<B> {
+        self.inner
+    }
 }
 
 #[cfg(feature = "http")]
