@@ -12,7 +12,6 @@
 //! call is over.
 
 use std::{
-    fmt,
     num::NonZeroU128,
     pin::Pin,
     sync::{
@@ -24,7 +23,6 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::task::futures::TaskLocalFuture;
 
 use crate::clock::Instant;
 
@@ -145,34 +143,21 @@ pub(crate) fn current_deadline() -> Option<Instant> {
 pin_project! {
     /// A future in the [scope](CallContext::scope) of a context, or in none: one type for calls whose request has
     /// room for the context and for those whose request has not.
+    ///
+    /// Each poll has a copy of the context as the current one. Dropping is done outside of it.
+    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Scoped<F> {
+        context: Option<CallContext>,
         #[pin]
-        scope: Scope<F>,
-    }
-}
-
-pin_project! {
-    #[project = ScopeProjection]
-    enum Scope<F> {
-        Of { #[pin] inner: TaskLocalFuture<CallContext, F> },
-        Nothing { #[pin] inner: F },
+        inner: F,
     }
 }
 
 impl<F> Scoped<F> {
-    /// Runs, and drops, `inner` with that context as the current one; with none, as it is.
-    pub fn new(context: Option<CallContext>, inner: F) -> Self
-    where
-        F: Future,
-    {
-        let scope = match context {
-            Some(context) => Scope::Of {
-                inner: CURRENT.scope(context, inner),
-            },
-            None => Scope::Nothing { inner },
-        };
-        Self { scope }
+    /// Runs `inner` with that context as the current one; with none, as it is.
+    pub const fn new(context: Option<CallContext>, inner: F) -> Self {
+        Self { context, inner }
     }
 }
 
@@ -181,19 +166,11 @@ impl<F: Future> Future for Scoped<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project().scope.project() {
-            ScopeProjection::Of { inner } => inner.poll(cx),
-            ScopeProjection::Nothing { inner } => inner.poll(cx),
+        let this = self.project();
+        match this.context {
+            Some(context) => context.clone().sync_scope(|| this.inner.poll(cx)),
+            None => this.inner.poll(cx),
         }
-    }
-}
-
-impl<F> fmt::Debug for Scoped<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of_a_context = matches!(self.scope, Scope::Of { .. });
-        f.debug_struct("Scoped")
-            .field("of_a_context", &of_a_context)
-            .finish_non_exhaustive()
     }
 }
 
@@ -263,31 +240,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_future_may_be_scoped_or_not() {
-        struct SeesOnDrop(Arc<AtomicU32>);
-        impl Drop for SeesOnDrop {
-            fn drop(&mut self) {
-                let attempt = CallContext::current().map_or(0, |c| c.attempt());
-                self.0.store(attempt, Relaxed);
-            }
-        }
+        let attempt = || CallContext::current().map_or(0, |c| c.attempt());
         let mut context = CallContext::new();
         context.set_attempt(7);
-        for (context, attempt) in [(Some(context), 7), (None, 0)] {
-            let dropped_in = Arc::new(AtomicU32::new(99));
-            let on_drop = SeesOnDrop(dropped_in.clone());
-            let inner = async move {
-                let _on_drop = &on_drop;
+        for (context, seen) in [(Some(context), 7), (None, 0)] {
+            let inner = async {
+                let first = attempt();
                 tokio::task::yield_now().await;
-                let seen = CallContext::current().map_or(0, |c| c.attempt());
-                let _: () = std::future::pending().await;
-                seen
+                (first, attempt())
             };
             let mut scoped = tokio_test::task::spawn(Scoped::new(context, inner));
             tokio_test::assert_pending!(scoped.poll());
-            tokio_test::assert_pending!(scoped.poll());
-            assert!(CallContext::current().is_none(), "only while it is polled");
-            drop(scoped);
-            assert_eq!(dropped_in.load(Relaxed), attempt, "dropped where it ran");
+            assert_eq!(attempt(), 0, "only while it is polled");
+            assert_eq!(tokio_test::assert_ready!(scoped.poll()), (seen, seen));
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     limit::{BodyLimits, Until},
 };
 use crate::{
+    clock,
     context::{self, Scoped},
     error::{Error, ErrorFuture},
     outcome::Plain,
@@ -28,11 +29,15 @@ pin_project! {
 
 impl<F> TimeoutCall<F> {
     pub(super) fn under_timeout(timeout: &Timeout, future: F) -> Self {
-        let inner = match timeout.allow(context::current_deadline()) {
-            Ok(allowed) => TimeoutFuture::called(
+        let until = match context::current_deadline() {
+            None => Ok(Until::after(timeout.limits.attempt.nanos())),
+            Some(deadline) => timeout.until(deadline, clock::now()).map(Until::at),
+        };
+        let inner = match until {
+            Ok(until) => TimeoutFuture::called(
                 ErrorFuture::new(future),
                 Some(timeout.ledger.id()),
-                allowed.until,
+                until,
                 BodyLimits::NONE,
             ),
             Err(rejected) => TimeoutFuture::refused(rejected),
@@ -41,7 +46,7 @@ impl<F> TimeoutCall<F> {
     }
 }
 
-impl<F: Future> TimeoutCall<Scoped<F>> {
+impl<F> TimeoutCall<Scoped<F>> {
     pub(super) fn under_deadline(deadline: &Deadline, future: F) -> Self {
         let plain = Plain::new();
         let inner = match deadline.admit(&plain, &mut ()) {
@@ -49,7 +54,7 @@ impl<F: Future> TimeoutCall<Scoped<F>> {
             Admission::Limited { until, context } => TimeoutFuture::called(
                 ErrorFuture::new(Scoped::new(context, future)),
                 Some(deadline.ledger.id()),
-                Until::At(until),
+                Until::at(until),
                 BodyLimits::NONE,
             ),
             Admission::Refused(rejected) => TimeoutFuture::refused(rejected),

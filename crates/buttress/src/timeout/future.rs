@@ -75,7 +75,7 @@ impl<F, P> TimeoutFuture<F, P> {
     /// Of a policy that is off, or of a call that nothing limits.
     #[inline]
     pub(super) fn unlimited(inner: F) -> Self {
-        Self::called(inner, None, Until::Never, BodyLimits::NONE)
+        Self::called(inner, None, Until::NEVER, BodyLimits::NONE)
     }
 
     /// Of a call that is not made.

@@ -47,31 +47,41 @@ impl Limit {
     }
 }
 
-/// When something has to be over.
+/// When something has to be over: so many nanoseconds after it has begun, or at a moment that is known; else never.
+///
+/// Two fields and not an enum: a call would write that in halves and read it as a whole, for which the processor
+/// has to wait, and this is half of what a timeout costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    Never,
-    /// So many nanoseconds after it has begun.
-    After(u64),
-    At(Instant),
+pub(super) struct Until {
+    after: u64,
+    at: Option<Instant>,
 }
 
 impl Until {
+    pub(super) const NEVER: Self = Self { after: 0, at: None };
+
     #[inline]
     pub(super) fn after(nanos: u64) -> Self {
-        match nanos {
-            0 => Self::Never,
-            nanos => Self::After(nanos),
+        Self {
+            after: nanos,
+            at: None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn at(moment: Instant) -> Self {
+        Self {
+            after: 0,
+            at: Some(moment),
         }
     }
 
     /// The moment, if it begins now.
     #[inline]
     pub(super) fn moment(self) -> Option<Instant> {
-        match self {
-            Self::Never => None,
-            Self::After(nanos) => Some(timer::in_nanos(nanos)),
-            Self::At(at) => Some(at),
+        match self.after {
+            0 => self.at,
+            nanos => Some(timer::in_nanos(nanos)),
         }
     }
 }
@@ -87,7 +97,7 @@ pub(super) struct BodyLimits {
 impl BodyLimits {
     pub(super) const NONE: Self = Self {
         idle: 0,
-        total: Until::Never,
+        total: Until::NEVER,
     };
 }
 

@@ -64,52 +64,39 @@ where
             Some(context) => context.deadline(),
             None => context::current_deadline(),
         };
-        let allowed = match timeout.allow(deadline) {
-            Ok(allowed) => allowed,
+        let Some(deadline) = deadline else {
+            // The clock is not read: should the call have to wait, that is soon enough.
+            let nanos = timeout.limits.attempt.nanos();
+            if nanos > 0 && !self.inbound {
+                self.protocol
+                    .limit_timeout(&mut request, Duration::from_nanos(nanos));
+            }
+            let (inner, until) = (self.inner.call(request), Until::after(nanos));
+            return TimeoutFuture::called(inner, Some(timeout.ledger.id()), until, timeout.body_limits());
+        };
+        let now = clock::now();
+        let until = match timeout.until(deadline, now) {
+            Ok(until) => until,
             Err(rejected) => return TimeoutFuture::refused(rejected),
         };
-        if let (Some(time), false) = (allowed.time, self.inbound) {
-            self.protocol.limit_timeout(&mut request, time);
+        if !self.inbound {
+            self.protocol
+                .limit_timeout(&mut request, until.duration_since(now));
         }
-        let inner = self.inner.call(request);
-        TimeoutFuture::called(
-            inner,
-            Some(timeout.ledger.id()),
-            allowed.until,
-            timeout.body_limits(),
-        )
+        let (inner, until) = (self.inner.call(request), Until::at(until));
+        TimeoutFuture::called(inner, Some(timeout.ledger.id()), until, timeout.body_limits())
     }
 }
 
-/// What is left for an attempt.
-pub(super) struct Allowed {
-    pub(super) until: Until,
-    time: Option<Duration>,
-}
-
 impl Timeout {
-    /// The smaller of the attempt's limit and what is left of the deadline. Where there is no deadline the clock
-    /// is not read.
+    /// The end of an attempt that begins now: by its own limit or by the call's deadline.
     #[inline]
-    pub(super) fn allow(&self, deadline: Option<Instant>) -> Result<Allowed, Rejected> {
-        let attempt = &self.limits.attempt;
-        let Some(deadline) = deadline else {
-            return Ok(Allowed {
-                until: Until::after(attempt.nanos()),
-                time: attempt.get(),
-            });
-        };
-        let now = clock::now();
+    pub(super) fn until(&self, deadline: Instant, now: Instant) -> Result<Instant, Rejected> {
         if deadline <= now {
             return Err(self.ledger.refuse(Hit::DeadlineExpired));
         }
-        let until = attempt
-            .get()
-            .map_or(deadline, |time| deadline.min(timer::after(now, time)));
-        Ok(Allowed {
-            until: Until::At(until),
-            time: Some(until.duration_since(now)),
-        })
+        let attempt = self.limits.attempt.get();
+        Ok(attempt.map_or(deadline, |time| deadline.min(timer::after(now, time))))
     }
 
     #[inline]

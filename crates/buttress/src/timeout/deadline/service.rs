@@ -68,7 +68,7 @@ where
         };
         let body = if P::DEADLINE_SPANS_BODY || deadline.is_through_body() {
             BodyLimits {
-                total: Until::At(until),
+                total: Until::at(until),
                 ..BodyLimits::NONE
             }
         } else {
@@ -77,7 +77,7 @@ where
         TimeoutFuture::called(
             Scoped::new(context, inner),
             Some(deadline.ledger.id()),
-            Until::At(until),
+            Until::at(until),
             body,
         )
     }
