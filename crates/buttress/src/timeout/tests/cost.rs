@@ -1,4 +1,3 @@
-use tokio_test::task;
 use tower_layer::Layer;
 
 use super::*;
@@ -91,7 +90,7 @@ fn a_body_that_is_limited_costs_no_allocation_until_it_waits() {
                 let body = Full::new(bytes::Bytes::from_static(b"whole"));
                 std::future::ready(Ok::<_, Refusal>(http::Response::new(body)))
             }));
-    let mut task = task::spawn(());
+    let mut task = tokio_test::task::spawn(());
     let read_one = || {
         let mut call = std::pin::pin!(service.call(http::Request::new(())));
         let response = task.enter(|cx, _| call.as_mut().poll(cx));
