@@ -75,6 +75,14 @@ impl<B> TimeoutBody<B> {
     }
 }
 
+/// A default body without limits. The `with_interceptor` of tonic's generated clients asks for it, to answer a call
+/// that its interceptor refused.
+impl<B: Default> Default for TimeoutBody<B> {
+    fn default() -> Self {
+        Self::new(B::default(), None, BodyLimits::NONE)
+    }
+}
+
 #[cfg(feature = "http")]
 impl<B> Body for TimeoutBody<B>
 where
