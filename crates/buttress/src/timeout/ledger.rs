@@ -17,7 +17,8 @@ static DIRECTORY: Directory<Ledger> = Directory::new();
 /// What a [`Timeout`](super::Timeout) or a [`Deadline`](super::Deadline) is called, and its books.
 pub(super) struct Ledger {
     id: Id,
-    concern: &'static str,
+    /// What it is called as long as nobody has named it.
+    unnamed: Arc<str>,
     name: OnceLock<Arc<str>>,
     counts: Striped<4>,
     pub(super) events: Emitter,
@@ -60,7 +61,7 @@ impl Ledger {
     pub(super) fn open(concern: &'static str, name: Option<Arc<str>>) -> Arc<Self> {
         DIRECTORY.enter(|id| Self {
             id,
-            concern,
+            unnamed: concern.into(),
             name: name.map_or_else(OnceLock::new, OnceLock::from),
             counts: Striped::new(),
             events: Emitter::default(),
@@ -73,7 +74,7 @@ impl Ledger {
     }
 
     pub(super) fn name(&self) -> Arc<str> {
-        self.name.get().cloned().unwrap_or_else(|| self.concern.into())
+        self.name.get().unwrap_or(&self.unnamed).clone()
     }
 
     pub(super) fn given_name(&self) -> Option<Arc<str>> {

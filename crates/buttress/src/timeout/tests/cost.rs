@@ -39,10 +39,7 @@ fn an_answer_that_is_there_costs_no_allocation() {
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_costs_no_allocation_but_tokios_own() {
-    let timeout = Timeout::after(millis(100))
-        .name("api")
-        .build()
-        .expect("valid limits");
+    let timeout = Timeout::after(millis(100)).build().expect("valid limits");
     let mut service = timeout.layer().layer(Probe::default());
     let call_and_drop = || assert!(answer(&mut service).is_pending());
     assert_eq!(allocations(call_and_drop), 0);
