@@ -21,12 +21,16 @@
 use std::{
     cell::Cell,
     num::NonZeroU128,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::Duration,
 };
+
+use pin_project_lite::pin_project;
 
 use crate::clock::Instant;
 
@@ -143,6 +147,11 @@ impl CallContext {
         CURRENT.scope(self, future)
     }
 
+    /// Runs `work` with this context as the [`current`](Self::current) one.
+    pub fn sync_scope<R>(self, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self, work)
+    }
+
     /// The context of the [scope](Self::scope) that is running. Inside of a retry it has the number of the attempt;
     /// there it is a new one if there is no scope.
     #[must_use]
@@ -215,6 +224,47 @@ impl Drop for InAttempt {
     #[inline]
     fn drop(&mut self) {
         ATTEMPT.set(self.outer);
+    }
+}
+
+/// The deadline of the [current](CallContext::current) context, without a copy of the context.
+#[cfg_attr(not(feature = "timeout"), allow(dead_code))]
+#[inline]
+pub(crate) fn current_deadline() -> Option<Instant> {
+    CURRENT.try_with(CallContext::deadline).ok().flatten()
+}
+
+pin_project! {
+    /// A future in the [scope](CallContext::scope) of a context, or in none: one type for calls whose request has
+    /// room for the context and for those whose request has not.
+    ///
+    /// Each poll has a copy of the context as the current one. Dropping is done outside of it.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Scoped<F> {
+        context: Option<CallContext>,
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F> Scoped<F> {
+    /// Runs `inner` with that context as the current one; with none, as it is.
+    pub const fn new(context: Option<CallContext>, inner: F) -> Self {
+        Self { context, inner }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        match this.context {
+            Some(context) => context.clone().sync_scope(|| this.inner.poll(cx)),
+            None => this.inner.poll(cx),
+        }
     }
 }
 
@@ -313,5 +363,23 @@ mod tests {
             .await;
         assert_eq!(seen, Some(80));
         assert!(CallContext::current().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_future_may_be_scoped_or_not() {
+        let attempt = || CallContext::current().map_or(0, |c| c.attempt());
+        let mut context = CallContext::new();
+        context.set_attempt(7);
+        for (context, seen) in [(Some(context), 7), (None, 0)] {
+            let inner = async {
+                let first = attempt();
+                tokio::task::yield_now().await;
+                (first, attempt())
+            };
+            let mut scoped = tokio_test::task::spawn(Scoped::new(context, inner));
+            tokio_test::assert_pending!(scoped.poll());
+            assert_eq!(attempt(), 0, "only while it is polled");
+            assert_eq!(tokio_test::assert_ready!(scoped.poll()), (seen, seen));
+        }
     }
 }

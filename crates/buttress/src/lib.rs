@@ -51,6 +51,7 @@
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
+//! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
 //! | `metrics` | `metrics` (default) | counts outcomes and durations in fixed memory |
 //! | [`stack`] | always | the builder |
 //! | [`registry`] | always | policies by name: read, drill, listen |
@@ -84,6 +85,8 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod config;
 pub mod context;
+#[cfg_attr(not(any(feature = "recover", feature = "timeout")), allow(dead_code))]
+mod directory;
 pub mod duration;
 pub mod error;
 pub mod histogram;
@@ -118,6 +121,8 @@ mod striped;
     allow(dead_code, unused_imports)
 )]
 mod sync;
+#[cfg(feature = "timeout")]
+pub mod timeout;
 pub mod value;
 
 pub use config::ConfigError;
@@ -125,6 +130,6 @@ pub use context::CallContext;
 pub use error::{BoxError, CallError, Error, ErrorLayer, Rejected, RejectionKind, SplitError};
 #[cfg(feature = "http")]
 pub use http::{Grpc, Http};
-pub use outcome::{Outcome, Plain, Protocol, RequestProtocol, Token, Verdict};
+pub use outcome::{BodyProtocol, Outcome, Plain, Protocol, RequestProtocol, Token, Verdict};
 pub use registry::Registry;
 pub use stack::Stack;

@@ -28,7 +28,7 @@
 //! decide on failover before any body is read; a waiting call makes its token only after admission, so that
 //! queueing is never taken for slowness of the service.
 
-use std::{fmt, mem::ManuallyDrop, time::Duration};
+use std::{convert::Infallible, fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
     context::CallContext,
@@ -261,6 +261,27 @@ pub trait Protocol<Response, Error>: Clone {
     ) -> Result<Self::Response<T>, Error>;
 }
 
+/// Where in a response of that kind of service there is a body: nowhere in a [`Plain`] one's, in the body of an
+/// `Http` or `Grpc` one's.
+///
+/// A layer that has something to do with what comes after the headers (catch its panics, limit its time) wraps
+/// the body by [`map_body`](Self::map_body). It does so where its policy is off, too, so that the type stays the
+/// same.
+pub trait BodyProtocol<Response> {
+    /// Whether the time that a call may take goes on to the end of the body. In gRPC it does: a deadline is that of
+    /// the whole call. A download over plain HTTP may well take longer than anyone would wait for its headers.
+    const DEADLINE_SPANS_BODY: bool = false;
+
+    /// The body; where there is none, a type that has no values.
+    type Body;
+
+    /// The response with another body.
+    type Response<Body>;
+
+    /// Replaces the body by what `wrap` makes of it.
+    fn map_body<Body>(response: Response, wrap: impl FnOnce(Self::Body) -> Body) -> Self::Response<Body>;
+}
+
 /// What layers may ask about a request.
 pub trait RequestProtocol<Request> {
     /// May the request be sent a second time without harm? An idempotent method, or a key that makes it so.
@@ -285,6 +306,17 @@ pub trait RequestProtocol<Request> {
 
     /// A name for the kind of request that has few values: a gRPC method, a matched route. Never a raw path.
     fn route<'a>(&self, request: &'a Request) -> Option<&'a str>;
+
+    /// How much time the request itself says that it may take, where it can say that: gRPC's `grpc-timeout`.
+    fn timeout(&self, request: &Request) -> Option<Duration> {
+        let _ = request;
+        None
+    }
+
+    /// Has the request say that it may take no more than `limit`, where it can say that. It is only ever lowered.
+    fn limit_timeout(&self, request: &mut Request, limit: Duration) {
+        let _ = (request, limit);
+    }
 }
 
 /// A service that is neither HTTP nor gRPC: a function, a database call. `Ok` is a success and `Err` a failure
@@ -377,6 +409,17 @@ impl<R, E, C: Classify<R, E> + Clone> Protocol<R, E> for Plain<C> {
         let result = ManuallyDrop::new(result);
         token.finish(outcome);
         ManuallyDrop::into_inner(result)
+    }
+}
+
+/// The response is not touched.
+impl<R, C> BodyProtocol<R> for Plain<C> {
+    type Body = Infallible;
+    type Response<Body> = R;
+
+    #[inline]
+    fn map_body<Body>(response: R, _: impl FnOnce(Infallible) -> Body) -> R {
+        response
     }
 }
 

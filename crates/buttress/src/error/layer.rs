@@ -67,7 +67,7 @@ impl<S: Service<Request>, Request> Service<Request> for ErrorService<S> {
 }
 
 impl<F> ErrorFuture<F> {
-    #[cfg_attr(not(feature = "circuit-breaker"), allow(dead_code))]
+    #[cfg_attr(not(any(feature = "circuit-breaker", feature = "timeout")), allow(dead_code))]
     pub(crate) fn new(inner: F) -> Self {
         Self { inner }
     }

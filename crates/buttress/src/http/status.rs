@@ -8,7 +8,7 @@ use super::{
 use crate::{
     context::CallContext,
     error::CallError,
-    outcome::{Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
+    outcome::{BodyProtocol, Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
 };
 
 /// draft-ietf-httpapi-idempotency-key-header.
@@ -172,6 +172,16 @@ where
         token: Option<T>,
     ) -> Result<Self::Response<T>, E> {
         observe(result, token, Http::new(), |response| self.at_head(response))
+    }
+}
+
+impl<B, C> BodyProtocol<http::Response<B>> for Http<C> {
+    type Body = B;
+    type Response<Body> = http::Response<Body>;
+
+    #[inline]
+    fn map_body<Body>(response: http::Response<B>, wrap: impl FnOnce(B) -> Body) -> http::Response<Body> {
+        response.map(wrap)
     }
 }
 

@@ -1,14 +1,18 @@
+use std::sync::atomic::AtomicBool;
+#[cfg(feature = "http")]
 use std::{
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
 };
 
+#[cfg(feature = "http")]
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{Catcher, Place};
-use crate::error::BoxError;
+use super::Catcher;
+#[cfg(feature = "http")]
+use crate::{error::BoxError, recover::Place};
 
 pin_project! {
     /// A response body whose panic breaks it off with an error.
@@ -25,6 +29,7 @@ pin_project! {
     /// would keep half a file as a good one. Therefore the one type that every host takes, into which errors
     /// of the body itself are converted, not wrapped: a `downcast` still finds a `tonic::Status`.
     #[derive(Debug)]
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
     pub struct RecoverBody<B> {
         // `None` once it has panicked and was dropped.
         #[pin]
@@ -37,7 +42,7 @@ pin_project! {
 }
 
 impl<B> RecoverBody<B> {
-    /// Guards `body`. For a [`RecoverProtocol`](super::RecoverProtocol) of one's own.
+    /// Guards `body`, for those who do without the layer.
     pub fn new(body: B, catcher: Catcher) -> Self {
         Self {
             inner: Some(body),
@@ -47,6 +52,7 @@ impl<B> RecoverBody<B> {
     }
 
     /// Asks the inner body something, unless it is gone or has panicked.
+    #[cfg(feature = "http")]
     fn ask<T>(&self, question: impl FnOnce(&B) -> T) -> Option<T> {
         let inner = self.inner.as_ref().filter(|_| !self.panicked.load(Relaxed))?;
         let mut answer = None;
@@ -70,6 +76,7 @@ impl<B: Default> Default for RecoverBody<B> {
     }
 }
 
+#[cfg(feature = "http")]
 impl<B> Body for RecoverBody<B>
 where
     B: Body,
@@ -118,5 +125,5 @@ where
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "http"))]
 mod tests;

@@ -5,16 +5,18 @@ use std::{
 
 use super::{
     Panic, Place,
-    directory::{self, Entry, Id},
     hook::{Scope, Trace},
-    policy,
+    policy::{self, DIRECTORY, Shared},
 };
-use crate::error::{Rejected, RejectionKind};
+use crate::{
+    directory::{Entry, Id},
+    error::{Rejected, RejectionKind},
+};
 
 /// What a guarded future or body carries of its policy: a number, nothing that would have to be counted up and
 /// down on every call. [Off](Self::OFF), it catches nothing.
 ///
-/// Only those who write a [`RecoverProtocol`](super::RecoverProtocol) of their own meet it.
+/// Only those who guard bodies by hand meet it.
 #[derive(Clone, Copy, Debug)]
 pub struct Catcher {
     policy: Option<Id>,
@@ -80,11 +82,11 @@ impl Catcher {
     /// The rejection of a call that met a panic, this one or an earlier one.
     #[cold]
     pub(super) fn rejection(self) -> Rejected {
-        rejection_by(&self.policy.map_or(Entry::Forgotten, directory::find))
+        rejection_by(&self.policy.map_or(Entry::Forgotten, |id| DIRECTORY.find(id)))
     }
 }
 
-fn rejection_by(policy: &Entry) -> Rejected {
+fn rejection_by(policy: &Entry<Shared>) -> Rejected {
     let name = match policy {
         Entry::Alive(policy) => policy.name(),
         Entry::Gone(name) => name,
@@ -96,7 +98,7 @@ fn rejection_by(policy: &Entry) -> Rejected {
 #[cold]
 fn caught(id: Id, place: Place, payload: Box<dyn Any + Send>, trace: Option<Trace>) -> Rejected {
     let panic = panic_of(place, payload, trace);
-    let policy = directory::find(id);
+    let policy = DIRECTORY.find(id);
     let rejection = rejection_by(&policy);
     quietly(|| log(rejection.policy(), &panic, "caught a panic"));
     if let Entry::Alive(policy) = policy {

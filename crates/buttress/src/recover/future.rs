@@ -7,8 +7,8 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{Catcher, RecoverProtocol, catching::Catching};
-use crate::error::CallError;
+use super::{Catcher, RecoverBody, catching::Catching};
+use crate::{error::CallError, outcome::BodyProtocol};
 
 pin_project! {
     /// The future of [`RecoverService`](super::RecoverService).
@@ -50,16 +50,18 @@ impl<F, P> RecoverFuture<F, P> {
 impl<F, P, R, E> Future for RecoverFuture<F, P>
 where
     F: Future<Output = Result<R, E>>,
-    P: RecoverProtocol<R>,
+    P: BodyProtocol<R>,
     E: CallError,
 {
-    type Output = Result<P::Response, E>;
+    type Output = Result<P::Response<RecoverBody<P::Body>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().inner.poll_into(
             cx,
-            |result, catcher| result.map(|response| P::guard(response, catcher)),
+            |result, catcher| {
+                result.map(|response| P::map_body(response, |body| RecoverBody::new(body, catcher)))
+            },
             |rejected| Err(rejected.into()),
         )
     }

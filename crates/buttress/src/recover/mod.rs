@@ -59,23 +59,19 @@
 //! * A panic is dear: it allocates and unwinds. A call that does not panic costs no allocation and no atomic
 //!   operation beyond a load.
 
-#[cfg(feature = "http")]
 mod body;
 mod call;
 mod catcher;
 mod catching;
-mod directory;
 mod future;
 mod hook;
 mod layer;
 mod panic;
 mod policy;
-mod protocol;
 mod service;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "http")]
 pub use body::RecoverBody;
 pub use call::RecoverCall;
 pub use catcher::Catcher;
@@ -84,5 +80,4 @@ pub use hook::install_hook;
 pub use layer::RecoverLayer;
 pub use panic::{Panic, Place};
 pub use policy::Recover;
-pub use protocol::RecoverProtocol;
 pub use service::RecoverService;

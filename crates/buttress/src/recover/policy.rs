@@ -3,11 +3,9 @@ use std::{
     sync::{Arc, LazyLock, OnceLock},
 };
 
-use super::{
-    Catcher, Panic, Place, RecoverCall, RecoverLayer,
-    directory::{self, Id},
-};
+use super::{Catcher, Panic, Place, RecoverCall, RecoverLayer};
 use crate::{
+    directory::{Directory, Id},
     outcome::Plain,
     registry::{Drill, DrillError, Emitter, Listener, Policy},
     striped::Striped,
@@ -15,6 +13,9 @@ use crate::{
 };
 
 const CONCERN: &str = "recover";
+
+/// Where a panic finds its policy.
+pub(super) static DIRECTORY: Directory<Shared> = Directory::new();
 
 static DEFAULT_NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(CONCERN));
 
@@ -37,7 +38,7 @@ impl Recover {
     /// A policy without a name: a stack gives it its own, else it is called `recover`.
     #[must_use]
     pub fn new() -> Self {
-        let shared = directory::enter(|id| Shared {
+        let shared = DIRECTORY.enter(|id| Shared {
             id,
             name: OnceLock::new(),
             panics: Striped::new(),
@@ -148,7 +149,7 @@ pub(super) fn default_name() -> &'static Arc<str> {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        directory::leave(self.id, self.name.take());
+        DIRECTORY.leave(self.id, self.name.take());
     }
 }
 

@@ -6,8 +6,11 @@ use std::{
 
 use tower_service::Service;
 
-use super::{Catcher, Place, Recover, RecoverFuture, RecoverProtocol};
-use crate::{error::CallError, outcome::Plain};
+use super::{Catcher, Place, Recover, RecoverBody, RecoverFuture};
+use crate::{
+    error::CallError,
+    outcome::{BodyProtocol, Plain},
+};
 
 /// The service that [`RecoverLayer`](super::RecoverLayer) makes.
 ///
@@ -47,9 +50,9 @@ impl<S, P, Request> Service<Request> for RecoverService<S, P>
 where
     S: Service<Request>,
     S::Error: CallError,
-    P: RecoverProtocol<S::Response>,
+    P: BodyProtocol<S::Response>,
 {
-    type Response = P::Response;
+    type Response = P::Response<RecoverBody<P::Body>>;
     type Error = S::Error;
     type Future = RecoverFuture<S::Future, P>;
 

@@ -1,5 +1,8 @@
 mod code;
 mod pushback;
+mod timeout;
+
+use std::time::Duration;
 
 use http::HeaderMap;
 use http_body::Body;
@@ -17,7 +20,7 @@ use super::{
 use crate::{
     context::CallContext,
     error::CallError,
-    outcome::{Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
+    outcome::{BodyProtocol, Head, Outcome, Protocol, Reason, RequestProtocol, Token, Verdict},
 };
 
 /// gRPC: the `grpc-status` decides, in the trailers or, where there is no body, in the headers.
@@ -156,9 +159,22 @@ where
     }
 }
 
+impl<B, C> BodyProtocol<http::Response<B>> for Grpc<C> {
+    const DEADLINE_SPANS_BODY: bool = true;
+
+    type Body = B;
+    type Response<Body> = http::Response<Body>;
+
+    #[inline]
+    fn map_body<Body>(response: http::Response<B>, wrap: impl FnOnce(B) -> Body) -> http::Response<Body> {
+        response.map(wrap)
+    }
+}
+
 /// Every call may be repeated as far as its request goes: gRPC's methods do not say whether they are idempotent,
 /// so it is the status code that decides about a retry. The context travels in the extensions. The route is the
-/// method, `/package.Service/Method`, if the path has that shape.
+/// method, `/package.Service/Method`, if the path has that shape. The time that a request may take is in
+/// `grpc-timeout`; one that is malformed says nothing.
 impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
     fn repeatable(&self, _: &http::Request<B>) -> bool {
         true
@@ -188,5 +204,14 @@ impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
             !name.is_empty() && name.bytes().all(of_a_name)
         };
         (named(service) && named(method)).then_some(path)
+    }
+
+    #[inline]
+    fn timeout(&self, request: &http::Request<B>) -> Option<Duration> {
+        timeout::read(request.headers())
+    }
+
+    fn limit_timeout(&self, request: &mut http::Request<B>, limit: Duration) {
+        timeout::lower(request.headers_mut(), limit);
     }
 }

@@ -19,7 +19,8 @@ use tower_service::Service;
 use crate::{
     CallError, Error, Grpc, Http, Plain, RejectionKind,
     error::BoxError,
-    recover::{Catcher, Panic, Place, Recover, RecoverBody, RecoverLayer, RecoverProtocol},
+    outcome::BodyProtocol,
+    recover::{Catcher, Panic, Place, Recover, RecoverBody, RecoverLayer},
     registry::Registry,
 };
 
@@ -266,7 +267,11 @@ impl Service<()> for Answer {
 async fn a_layer_for_http_or_grpc_guards_the_body() {
     async fn ends_in_an_error<P>(layer: RecoverLayer<P>)
     where
-        P: RecoverProtocol<http::Response<Script>, Response = http::Response<RecoverBody<Script>>>,
+        P: BodyProtocol<
+                http::Response<Script>,
+                Body = Script,
+                Response<RecoverBody<Script>> = http::Response<RecoverBody<Script>>,
+            >,
     {
         let steps = [Step::Data("abc"), Step::Panic];
         let response = layer
@@ -286,6 +291,6 @@ async fn a_layer_for_http_or_grpc_guards_the_body() {
 
 #[test]
 fn a_plain_response_keeps_its_type() {
-    fn same<P: RecoverProtocol<R, Response = R>, R>() {}
+    fn same<P: BodyProtocol<R, Response<RecoverBody<std::convert::Infallible>> = R>, R>() {}
     same::<Plain, http::Response<Full<Bytes>>>();
 }

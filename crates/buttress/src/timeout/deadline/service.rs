@@ -1,0 +1,84 @@
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use super::{Admission, Deadline};
+use crate::{
+    context::Scoped,
+    error::CallError,
+    outcome::{BodyProtocol, Plain, RequestProtocol},
+    timeout::{
+        TimeoutBody, TimeoutFuture,
+        limit::{BodyLimits, Until},
+    },
+};
+
+/// A service whose calls have a deadline.
+///
+/// Its readiness is that of the inner service.
+#[derive(Clone, Debug)]
+pub struct DeadlineService<S, P = Plain> {
+    inner: S,
+    deadline: Option<Deadline>,
+    protocol: P,
+}
+
+impl<S, P> DeadlineService<S, P> {
+    pub(super) fn new(inner: S, deadline: Option<Deadline>, protocol: P) -> Self {
+        Self {
+            inner,
+            deadline,
+            protocol,
+        }
+    }
+}
+
+impl<S, P, Request> Service<Request> for DeadlineService<S, P>
+where
+    S: Service<Request>,
+    S::Error: CallError,
+    P: RequestProtocol<Request> + BodyProtocol<S::Response>,
+{
+    type Response = P::Response<TimeoutBody<P::Body>>;
+    type Error = S::Error;
+    type Future = TimeoutFuture<Scoped<S::Future>, P>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let limited = match &self.deadline {
+            None => None,
+            Some(deadline) => match deadline.admit(&self.protocol, &mut request) {
+                Admission::Unlimited => None,
+                Admission::Limited { until, context } => Some((deadline, until, context)),
+                Admission::Refused(rejected) => return TimeoutFuture::refused(rejected),
+            },
+        };
+        let Some((deadline, until, context)) = limited else {
+            return TimeoutFuture::unlimited(Scoped::new(None, self.inner.call(request)));
+        };
+        // Layers further in read the context in `call` as well as in their futures.
+        let inner = match &context {
+            Some(context) => context.clone().sync_scope(|| self.inner.call(request)),
+            None => self.inner.call(request),
+        };
+        let body = if P::DEADLINE_SPANS_BODY || deadline.is_through_body() {
+            BodyLimits {
+                total: Until::at(until),
+                ..BodyLimits::NONE
+            }
+        } else {
+            BodyLimits::NONE
+        };
+        TimeoutFuture::called(
+            Scoped::new(context, inner),
+            Some(deadline.ledger.id()),
+            Until::at(until),
+            body,
+        )
+    }
+}

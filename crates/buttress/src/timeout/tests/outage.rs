@@ -1,0 +1,95 @@
+//! What a circuit breaker makes of time limits on either side of it.
+
+use tower::ServiceBuilder;
+
+use super::*;
+use crate::{
+    circuit_breaker::{CircuitBreaker, State},
+    timeout::{Deadline, Timeout},
+};
+
+fn breaker() -> CircuitBreaker {
+    CircuitBreaker::builder()
+        .consecutive_failures(2)
+        .slow_after(millis(500))
+        .build()
+        .expect("valid options")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_timed_out_is_a_failure_to_the_breaker_outside_it() {
+    let (breaker, timeout) = (breaker(), Timeout::after(millis(100)).build().expect("valid"));
+    let mut service = ServiceBuilder::new()
+        .layer(breaker.layer())
+        .layer(timeout.layer())
+        .service(Probe::default());
+    for _ in 0..2 {
+        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!(refusal(service.call(()).await), timed_out("timeout"));
+    }
+    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.snapshot().failure, 2);
+}
+
+/// PITFALLS: "calls cut by an outer timeout [...] were never recorded, so the breaker was blind to a hung backend".
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_total_cuts_off_when_it_was_slow_is_a_failure_to_the_breaker_inside() {
+    for (total, opens) in [(1000, true), (499, false)] {
+        let breaker = breaker();
+        let deadline = Deadline::after(millis(total)).build().expect("valid");
+        let mut service = ServiceBuilder::new()
+            .layer(deadline.layer())
+            .layer(breaker.layer())
+            .service(Probe::default());
+        for _ in 0..2 {
+            assert_eq!(refusal(service.call(()).await), timed_out("deadline"));
+        }
+        assert_eq!(breaker.state() == State::Open, opens);
+        let books = breaker.snapshot();
+        let expected = if opens { (2, 2, 0) } else { (0, 0, 2) };
+        assert_eq!((books.failure, books.slow, books.cancelled), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_came_too_late_says_nothing_about_the_service() {
+    let (breaker, timeout) = (breaker(), Timeout::new());
+    let mut service = ServiceBuilder::new()
+        .layer(breaker.layer())
+        .layer(timeout.layer())
+        .service(Probe::default());
+    for _ in 0..5 {
+        let late = context_until(clock::now());
+        let call = late.sync_scope(|| service.call(()));
+        assert_eq!(refusal(call.await), expired("timeout"));
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!((breaker.snapshot().failure, breaker.snapshot().neutral), (0, 5));
+}
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn a_body_that_was_cut_off_is_a_failure_to_the_breaker_outside() {
+    use std::future::pending;
+
+    use http_body_util::{BodyExt, Full};
+
+    let breaker = breaker();
+    let timeout = Timeout::builder().body_idle(millis(100)).build().expect("valid");
+    let mut service = ServiceBuilder::new()
+        .layer(breaker.layer_for(crate::Http::new()))
+        .layer(timeout.layer_for(crate::Http::new()))
+        .service_fn(|_: http::Request<()>| async {
+            // Half a file, and then silence.
+            let half = Full::<bytes::Bytes>::from("half").with_trailers(pending());
+            Ok::<_, Refusal>(http::Response::new(half))
+        });
+    for _ in 0..2 {
+        assert_eq!(breaker.state(), State::Closed);
+        let response = service.call(http::Request::new(())).await.expect("good headers");
+        let error = response.into_body().collect().await.expect_err("cut off");
+        assert_eq!(refusal::<(), _>(Err(error)), timed_out("timeout"));
+    }
+    assert_eq!(breaker.state(), State::Open);
+    assert_eq!((breaker.snapshot().failure, timeout.counts().body_idle), (2, 2));
+}
