@@ -34,10 +34,8 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll_into(
-            cx,
-            |result, _| result.map_err(Error::Inner),
-            |rejected| Err(Error::Rejected(rejected)),
-        )
+        self.project()
+            .inner
+            .poll_into(cx, |answer, _| answer, Error::Inner, Error::Rejected)
     }
 }

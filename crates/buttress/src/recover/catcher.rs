@@ -1,6 +1,6 @@
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
 use super::{
@@ -34,11 +34,6 @@ impl Catcher {
         Self { policy: Some(policy) }
     }
 
-    #[inline]
-    pub(super) const fn is_off(self) -> bool {
-        self.policy.is_none()
-    }
-
     /// Runs `work`. If it panics, the panic is counted and told, and the answer is its rejection. The caller
     /// must then [`discard`](Self::discard) whatever `work` had its hands on.
     ///
@@ -46,18 +41,28 @@ impl Catcher {
     /// `Result` first would be moved about, and those moves cost several times what the catching does.
     #[inline]
     pub(super) fn catch(self, place: Place, work: impl FnOnce()) -> Result<(), Rejected> {
-        let Some(policy) = self.policy else {
-            work();
-            return Ok(());
-        };
-        let scope = Scope::enter();
+        let scope = Scope::enter(self.policy.is_none());
         // Unwind safety is about seeing what a panic left half-changed. What `work` changes is the service,
         // future or body that panicked; each caller parts with it at once, to be dropped and never asked again.
         // State that such a thing shares with others was theirs to protect before us: it would be seen just so
         // if the panic ended its thread or its task.
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(()) => Ok(()),
-            Err(payload) => Err(caught(policy, place, payload, scope.take())),
+            Err(payload) => Err(self.caught(place, payload, scope)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn caught(self, place: Place, payload: Box<dyn Any + Send>, scope: Scope) -> Rejected {
+        match self.policy {
+            Some(policy) => caught(policy, place, payload, scope.take()),
+            // Off: the panic goes on its way. It is caught all the same, because otherwise the inner service would be
+            // called in two places, and the compiler would inline it, with all the layers in it, in neither.
+            None => {
+                drop(scope);
+                resume_unwind(payload)
+            }
         }
     }
 
@@ -65,7 +70,7 @@ impl Catcher {
     /// is otherwise of no consequence: the call has its error already.
     #[cold]
     pub(super) fn discard(self, place: Place, drop: impl FnOnce()) {
-        let scope = Scope::enter();
+        let scope = Scope::enter(false);
         // As above; the value is gone, however far its `drop` came.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
             let panic = panic_of(place, payload, scope.take());

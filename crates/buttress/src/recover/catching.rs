@@ -25,41 +25,49 @@ impl<F> Catching<F> {
     pub(super) fn new(inner: Option<F>, catcher: Catcher) -> Self {
         Self { inner, catcher }
     }
-
-    #[inline]
-    pub(super) fn set(&mut self, inner: F) {
-        self.inner = Some(inner);
-    }
 }
 
-impl<F: Future> Catching<F> {
-    /// Polls the future; `done` and `refused` make the caller's output of its own or of a panic.
-    #[inline]
-    pub(super) fn poll_into<T>(
+impl<F, R, E> Catching<F>
+where
+    F: Future<Output = Result<R, E>>,
+{
+    /// Polls the future; `done`, `failed` and `refused` make of its answer, of its error or of a panic what the
+    /// caller's is.
+    // Always: an answer that is returned by a call has been in memory.
+    #[inline(always)]
+    pub(super) fn poll_into<T, X>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        done: impl FnOnce(F::Output, Catcher) -> T,
-        refused: impl FnOnce(Rejected) -> T,
-    ) -> Poll<T> {
+        done: impl FnOnce(R, Catcher) -> T,
+        failed: impl FnOnce(E) -> X,
+        refused: impl FnOnce(Rejected) -> X,
+    ) -> Poll<Result<T, X>> {
         let mut this = self.project();
         let catcher = *this.catcher;
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-            return Poll::Ready(refused(catcher.rejection()));
+            return Poll::Ready(Err(refused(catcher.rejection())));
         };
-        if catcher.is_off() {
-            // What no closure holds need not be in memory.
-            return inner.poll(cx).map(|output| done(output, catcher));
-        }
+        // Answer and error each have a place of their own: in one they would share their bytes, and be moved by
+        // copying all of them, of which the smaller has only just written a part. The processor waits for that.
+        //
         // Whatever panics, it does so before there is anything in here to be dropped. Said to the compiler, for a value
         // that might have to be dropped by one of the ways out would be in memory, and be copied from there.
-        let mut poll = ManuallyDrop::new(Poll::Pending);
-        let work = || poll = ManuallyDrop::new(inner.poll(cx).map(|output| done(output, catcher)));
+        let (mut answer, mut error) = (ManuallyDrop::new(None), ManuallyDrop::new(None));
+        let work = || match inner.poll(cx) {
+            Poll::Ready(Ok(response)) => answer = ManuallyDrop::new(Some(done(response, catcher))),
+            Poll::Ready(Err(inner)) => error = ManuallyDrop::new(Some(inner)),
+            Poll::Pending => {}
+        };
         if let Err(rejected) = catcher.catch(Place::Future, work) {
             // An assignment overwrites even where the old value's `Drop` panics, so this leaves `None` behind
             // in any case.
             catcher.discard(Place::Future, || this.inner.set(None));
-            return Poll::Ready(refused(rejected));
+            return Poll::Ready(Err(refused(rejected)));
         }
-        ManuallyDrop::into_inner(poll)
+        match (ManuallyDrop::into_inner(answer), ManuallyDrop::into_inner(error)) {
+            (Some(answer), _) => Poll::Ready(Ok(answer)),
+            (None, Some(error)) => Poll::Ready(Err(failed(error))),
+            (None, None) => Poll::Pending,
+        }
     }
 }

@@ -24,26 +24,13 @@ pin_project! {
 }
 
 impl<F, P> RecoverFuture<F, P> {
-    /// The future of a call that panicked, or was never made.
+    /// Without an inner future it is that of a call that panicked, or was never made.
     #[inline]
-    pub(super) fn refused(catcher: Catcher) -> Self {
+    pub(super) fn new(inner: Option<F>, catcher: Catcher) -> Self {
         Self {
-            inner: Catching::new(None, catcher),
+            inner: Catching::new(inner, catcher),
             protocol: PhantomData,
         }
-    }
-
-    #[inline]
-    pub(super) fn guarding(inner: F, catcher: Catcher) -> Self {
-        Self {
-            inner: Catching::new(Some(inner), catcher),
-            protocol: PhantomData,
-        }
-    }
-
-    #[inline]
-    pub(super) fn guard(&mut self, inner: F) {
-        self.inner.set(inner);
     }
 }
 
@@ -55,14 +42,14 @@ where
 {
     type Output = Result<P::Response<RecoverBody<P::Body>>, E>;
 
-    #[inline]
+    // Always: an answer that is returned by a call has been in memory.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().inner.poll_into(
             cx,
-            |result, catcher| {
-                result.map(|response| P::map_body(response, |body| RecoverBody::new(body, catcher)))
-            },
-            |rejected| Err(rejected.into()),
+            |response, catcher| P::map_body(response, |body| RecoverBody::new(body, catcher)),
+            |error| error,
+            E::from,
         )
     }
 }

@@ -84,6 +84,12 @@ fn take() -> Option<Trace> {
     LAST.try_with(Cell::take).ok().flatten()
 }
 
+#[cold]
+#[inline(never)]
+fn forget() {
+    drop(take());
+}
+
 /// One catcher at work on this thread. Without the hook it is nothing but a look at a flag.
 #[derive(Debug)]
 pub(super) struct Scope {
@@ -91,9 +97,10 @@ pub(super) struct Scope {
 }
 
 impl Scope {
+    /// Of a catcher that may be off: it will not catch what the hook would look at.
     #[inline]
-    pub(super) fn enter() -> Self {
-        let counted = INSTALLED.load(Relaxed);
+    pub(super) fn enter(off: bool) -> Self {
+        let counted = !off && INSTALLED.load(Relaxed);
         if counted {
             Self::count();
         }
@@ -106,7 +113,7 @@ impl Scope {
             if here.depth.get() == 0 && here.recorded.get() {
                 // Left by a panic that somebody further in caught himself: not to be blamed on a later one
                 // that passes the hook by (`resume_unwind`).
-                drop(take());
+                forget();
             }
             here.depth.set(here.depth.get() + 1);
         });

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     marker::PhantomData,
+    mem::ManuallyDrop,
     task::{Context, Poll},
 };
 
@@ -62,34 +63,41 @@ where
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(Err(catcher.rejection().into()));
         };
-        if catcher.is_off() {
-            return inner.poll_ready(cx);
-        }
+        // The error has a place of its own, which is written only if there is one.
         let (mut readiness, mut error) = (Poll::Pending, None);
-        let work = || readiness = inner.poll_ready(cx).map(|ready| error = ready.err());
+        let work = || {
+            readiness = match inner.poll_ready(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(()),
+                Poll::Ready(Err(failed)) => {
+                    error = Some(failed);
+                    Poll::Ready(())
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        };
         if let Err(rejected) = catcher.catch(Place::Ready, work) {
             self.poison(Place::Ready);
             return Poll::Ready(Err(rejected.into()));
         }
-        readiness.map(|()| error.map_or(Ok(()), Err))
+        match error {
+            Some(failed) => Poll::Ready(Err(failed)),
+            None => readiness.map(Ok),
+        }
     }
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
         let catcher = self.catcher();
-        if let (true, Some(inner)) = (catcher.is_off(), &mut self.inner) {
-            return RecoverFuture::guarding(inner.call(request), catcher);
+        let Some(inner) = &mut self.inner else {
+            return RecoverFuture::new(None, catcher);
+        };
+        // As in `Catching`: there is nothing to be dropped in it on any of the ways out.
+        let mut future = ManuallyDrop::new(None);
+        let work = || future = ManuallyDrop::new(Some(inner.call(request)));
+        if catcher.catch(Place::Call, work).is_err() {
+            self.poison(Place::Call);
         }
-        let mut future = RecoverFuture::refused(catcher);
-        if let Some(inner) = &mut self.inner {
-            if catcher
-                .catch(Place::Call, || future.guard(inner.call(request)))
-                .is_err()
-            {
-                self.poison(Place::Call);
-            }
-        }
-        future
+        RecoverFuture::new(ManuallyDrop::into_inner(future), catcher)
     }
 }
 
