@@ -401,14 +401,19 @@ impl<R, E, C: Classify<R, E> + Clone> Protocol<R, E> for Plain<C> {
 
     // Always: by a call of it result and token would have to be in memory.
     #[inline(always)]
-    fn observe<T: Token>(&self, result: Result<R, E>, token: Option<T>) -> Result<R, E> {
-        let Some(token) = token else { return result };
-        let outcome = self.classify.classify(&result);
-        // Were it dropped should `finish` panic, it would have to be in memory meanwhile, and be copied there and back:
-        // that costs as much as a whole breaker. Tokens do not panic; one that did would leak the result.
-        let result = ManuallyDrop::new(result);
-        token.finish(outcome);
-        ManuallyDrop::into_inner(result)
+    fn observe<T: Token>(&self, mut result: Result<R, E>, token: Option<T>) -> Result<R, E> {
+        if let Some(token) = token {
+            // Were it dropped should `finish` panic, it would have to be in memory meanwhile, and be copied there and
+            // back: that costs as much as a whole breaker. Tokens do not panic; one that did would leak the result.
+            let watched = ManuallyDrop::new(result);
+            token.finish(self.classify.classify(&watched));
+            result = ManuallyDrop::into_inner(watched);
+        }
+        // Taken apart and put together again, so that what moves is the one or the other, not all the bytes they share.
+        match result {
+            Ok(response) => Ok(response),
+            Err(error) => Err(error),
+        }
     }
 }
 
