@@ -28,7 +28,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-use crate::outcome::Verdict;
+use crate::{histogram::nanos, outcome::Verdict};
 
 mod layer;
 
@@ -102,6 +102,7 @@ impl RejectionKind {
         }
     }
 
+    #[inline]
     const fn http_status(self) -> u16 {
         match self {
             Self::RateLimited => 429,
@@ -111,6 +112,7 @@ impl RejectionKind {
         }
     }
 
+    #[inline]
     const fn grpc_code(self) -> u8 {
         match self {
             Self::DeadlineExpired | Self::TimedOut => 4,
@@ -146,6 +148,7 @@ const UNKNOWN: u64 = u64::MAX;
 
 impl Rejected {
     /// A rejection of `kind` by the policy of that name.
+    #[inline]
     pub fn new(kind: RejectionKind, policy: impl Into<Arc<str>>) -> Self {
         Self {
             policy: policy.into(),
@@ -157,10 +160,14 @@ impl Rejected {
     }
 
     /// Says when it is worth coming back.
-    pub fn with_retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = u64::try_from(after.as_nanos())
-            .unwrap_or(UNKNOWN - 1)
-            .min(UNKNOWN - 1);
+    pub fn with_retry_after(self, after: Duration) -> Self {
+        self.with_retry_after_nanos(nanos(after))
+    }
+
+    /// The same, for those who have the nanoseconds themselves.
+    #[inline]
+    pub(crate) fn with_retry_after_nanos(mut self, nanos: u64) -> Self {
+        self.retry_after = nanos.min(UNKNOWN - 1);
         self
     }
 
@@ -372,6 +379,7 @@ impl<E> Error<E> {
 }
 
 impl<E> From<Rejected> for Error<E> {
+    #[inline]
     fn from(rejected: Rejected) -> Self {
         Self::Rejected(rejected)
     }

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use super::{
     builder::{CircuitBreakerBuilder, WindowShape},
     gate::Waiters,
-    permit::Permit,
+    permit::{Call, Permit},
     policy::{NANOS_PER_TICK, from_ticks, to_ticks, unnamed},
     probes::Probes,
     snapshot::Snapshot,
@@ -112,6 +112,7 @@ impl Core {
         }
     }
 
+    #[inline]
     pub(super) fn name(&self) -> &Arc<str> {
         self.name.get().unwrap_or_else(|| unnamed())
     }
@@ -134,6 +135,7 @@ impl Core {
     }
 
     /// The time since the breaker was made, in nanoseconds, one more than it is.
+    #[inline(never)]
     pub(super) fn nanos(&self) -> NonZeroU64 {
         self.nanos_at(clock::now())
     }
@@ -151,49 +153,53 @@ impl Core {
     // ===== admission =====
 
     /// The leave for one call, or a [refusal](Permit::refused).
-    pub(super) fn admit(this: &Arc<Self>) -> Permit {
-        Self::admit_if_closed(this).unwrap_or_else(|| Self::admit_unless_open(this))
-    }
-
     #[inline]
-    pub(super) fn admit_if_closed(this: &Arc<Self>) -> Option<Permit> {
+    pub(super) fn admit(this: &Arc<Self>) -> Permit {
         let word = this.machine.glance();
-        word.is_closed().then(|| {
+        if word.is_closed() {
             let started = this.is_timed().then(|| this.nanos());
-            Permit::ordinary(this.clone(), word.generation(), started)
-        })
+            Permit::new(this.clone(), Call::ordinary(word.generation(), started))
+        } else {
+            match Self::admit_unless_open(this) {
+                Some(call) => Permit::new(this.clone(), call.copied()),
+                None => Permit::unrecorded(),
+            }
+        }
     }
 
-    fn admit_unless_open(this: &Arc<Self>) -> Permit {
+    /// What is known of a call that finds the circuit not simply closed; `None` if nothing of it is recorded.
+    // A way of its own: it is long, and most calls do not go it.
+    #[inline(never)]
+    fn admit_unless_open(&self) -> Option<Call> {
         let now = clock::now();
-        let ticks = this.ticks(now);
-        let mut word = this.machine.load();
+        let ticks = self.ticks(now);
+        let mut word = self.machine.load();
         loop {
             match word.state() {
                 State::Closed | State::MetricsOnly => {
-                    let started = this.is_timed().then(|| this.nanos_at(now));
-                    return Permit::ordinary(this.clone(), word.generation(), started);
+                    let started = self.is_timed().then(|| self.nanos_at(now));
+                    return Some(Call::ordinary(word.generation(), started));
                 }
-                State::Disabled => return Permit::unrecorded(),
-                State::ForcedOpen => return Self::refuse(this, 0),
+                State::Disabled => return None,
+                State::ForcedOpen => return Some(self.refuse(0)),
                 State::Open => {
                     let until = word.payload();
                     if ticks < until {
-                        return Self::refuse(this, until - ticks);
+                        return Some(self.refuse(until - ticks));
                     }
-                    word = match this.machine.advance(word, State::HalfOpen, 0) {
+                    word = match self.machine.advance(word, State::HalfOpen, 0) {
                         Ok(next) => {
-                            this.entered(State::Open, State::HalfOpen, Cause::OpenTimeOver);
+                            self.entered(State::Open, State::HalfOpen, Cause::OpenTimeOver);
                             next
                         }
                         Err(next) => next,
                     };
                 }
-                State::HalfOpen => match this.reserve_probe(word, ticks) {
+                State::HalfOpen => match self.reserve_probe(word, ticks) {
                     Ok(Some(probe)) => {
-                        return Permit::probe(this.clone(), word.generation(), probe, this.nanos_at(now));
+                        return Some(Call::probe(word.generation(), probe, self.nanos_at(now)));
                     }
-                    Ok(None) => return Self::refuse(this, 0),
+                    Ok(None) => return Some(self.refuse(0)),
                     Err(next) => word = next,
                 },
             }
@@ -218,12 +224,9 @@ impl Core {
     }
 
     /// For so many ticks, where that is known.
-    fn refuse(this: &Arc<Self>, ticks: u64) -> Permit {
-        this.books.add(book::REJECTED, 1);
-        Permit::refused(
-            this.clone(),
-            NonZeroU64::new(ticks.saturating_mul(NANOS_PER_TICK.into())),
-        )
+    fn refuse(&self, ticks: u64) -> Call {
+        self.books.add(book::REJECTED, 1);
+        Call::refused(NonZeroU64::new(ticks.saturating_mul(NANOS_PER_TICK.into())))
     }
 
     pub(super) fn would_admit(&self, now: u64) -> bool {

@@ -1,4 +1,4 @@
-use std::{fmt, mem::ManuallyDrop, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{fmt, mem::ManuallyDrop, num::NonZeroU64, sync::Arc};
 
 use super::{
     core::{Core, book},
@@ -26,7 +26,7 @@ pub struct Permit {
 /// What is known of the call: whole words, for the reason that [`Marks`] gives, and handed to functions by value, so
 /// that on the usual way nothing takes their address and most of them are never written.
 #[derive(Clone, Copy)]
-struct Call {
+pub(super) struct Call {
     /// In nanoseconds since the breaker was made; until the headers have come. Of a call that was refused, the
     /// nanoseconds after which it is worth trying again.
     started: Option<NonZeroU64>,
@@ -37,36 +37,11 @@ struct Call {
 
 impl Permit {
     #[inline]
-    pub(super) fn ordinary(core: Arc<Core>, generation: Generation, started: Option<NonZeroU64>) -> Self {
+    pub(super) fn new(core: Arc<Core>, call: Call) -> Self {
         Self {
             core: Some(core),
-            call: Call {
-                started,
-                probe: None,
-                marks: Marks::new(generation),
-            },
+            call,
         }
-    }
-
-    pub(super) fn probe(
-        core: Arc<Core>,
-        generation: Generation,
-        probe: Reservation,
-        now: NonZeroU64,
-    ) -> Self {
-        let mut permit = Self::ordinary(core, generation, Some(now));
-        permit.call.probe = Some(probe.word);
-        permit.call.marks.set_slot(probe.index);
-        permit.call.marks.set_role(Role::Probe);
-        permit
-    }
-
-    /// Not one at all, but why there is none. A refusal travels in the same words as the leave does: the
-    /// [`Rejected`] with its many small parts is made of it where it is wanted.
-    pub(super) fn refused(core: Arc<Core>, retry_after: Option<NonZeroU64>) -> Self {
-        let mut permit = Self::ordinary(core, 0, retry_after);
-        permit.call.marks.set_role(Role::Refused);
-        permit
     }
 
     #[inline]
@@ -75,6 +50,8 @@ impl Permit {
     }
 
     /// Why the call was refused, once.
+    // Always: a rejection that is returned by a call has been in memory.
+    #[inline(always)]
     pub(super) fn take_refusal(&mut self) -> Option<Rejected> {
         if !self.is_refused() {
             return None;
@@ -82,7 +59,7 @@ impl Permit {
         let name = self.core.take()?.name().clone();
         let rejected = Rejected::new(RejectionKind::CircuitOpen, name);
         Some(match self.call.started {
-            Some(after) => rejected.with_retry_after(Duration::from_nanos(after.get())),
+            Some(after) => rejected.with_retry_after_nanos(after.get()),
             None => rejected,
         })
     }
@@ -112,6 +89,8 @@ impl Permit {
     }
 
     /// Notes the start of the call, if it is not noted yet.
+    // A call of it would have the permit in memory, also where the call is over at once.
+    #[inline]
     pub(super) fn start(&mut self) {
         if let Some(core) = &self.core {
             if self.call.started.is_none() && self.call.marks.progress() == Progress::Nothing {
@@ -125,7 +104,7 @@ impl Permit {
     pub(super) fn take(&mut self) -> Self {
         Self {
             core: self.core.take(),
-            call: self.call,
+            call: self.call.copied(),
         }
     }
 
@@ -154,6 +133,41 @@ impl Permit {
 }
 
 impl Call {
+    #[inline]
+    pub(super) fn ordinary(generation: Generation, started: Option<NonZeroU64>) -> Self {
+        Self {
+            started,
+            probe: None,
+            marks: Marks::new(generation),
+        }
+    }
+
+    pub(super) fn probe(generation: Generation, probe: Reservation, now: NonZeroU64) -> Self {
+        let mut call = Self::ordinary(generation, Some(now));
+        call.probe = Some(probe.word);
+        call.marks.set_slot(probe.index);
+        call.marks.set_role(Role::Probe);
+        call
+    }
+
+    /// Not a call at all, but why there is none. A refusal travels in the same words as the leave does: the
+    /// [`Rejected`] with its many small parts is made of it where it is wanted.
+    pub(super) fn refused(retry_after: Option<NonZeroU64>) -> Self {
+        let mut call = Self::ordinary(0, retry_after);
+        call.marks.set_role(Role::Refused);
+        call
+    }
+
+    /// Word by word: as a whole it would be in memory, and what it is copied to as well.
+    #[inline]
+    pub(super) const fn copied(&self) -> Self {
+        Self {
+            started: self.started,
+            probe: self.probe,
+            marks: self.marks,
+        }
+    }
+
     /// The call is over. One that was refused never began.
     fn settle(mut self, core: &Core, outcome: Outcome) {
         let slow = self.marks.slow() || self.measure(core);
@@ -270,13 +284,13 @@ fn settle(
 
 #[cold]
 #[inline(never)]
-fn cancel(core: &Core, started: Option<NonZeroU64>, probe: Option<NonZeroU64>, marks: Marks) {
+fn cancel(core: Arc<Core>, started: Option<NonZeroU64>, probe: Option<NonZeroU64>, marks: Marks) {
     Call {
         started,
         probe,
         marks,
     }
-    .cancel(core);
+    .cancel(&core);
 }
 
 impl Token for Permit {
@@ -325,7 +339,7 @@ impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
         if let Some(core) = self.core.take() {
-            cancel(&core, self.call.started, self.call.probe, self.call.marks);
+            cancel(core, self.call.started, self.call.probe, self.call.marks);
         }
     }
 }

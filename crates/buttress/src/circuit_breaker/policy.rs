@@ -93,14 +93,9 @@ impl CircuitBreaker {
 
     /// [`try_acquire`](Self::try_acquire) for a call whose start is noted only once that matters: when it is
     /// first found pending. It may be a [refusal](Permit::refused).
+    #[inline]
     pub(super) fn admit(&self) -> Permit {
         Core::admit(&self.core)
-    }
-
-    /// The same where that is but a matter of looking.
-    #[inline]
-    pub(super) fn admit_if_closed(&self) -> Option<Permit> {
-        Core::admit_if_closed(&self.core)
     }
 
     /// Runs `future` through the breaker: for those who have no tower service. `Ok` is a success and `Err` a
@@ -300,6 +295,8 @@ impl Policy for CircuitBreaker {
 }
 
 /// The name of a breaker that nobody named.
+#[cold]
+#[inline(never)]
 pub(super) fn unnamed() -> &'static Arc<str> {
     static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
     UNNAMED.get_or_init(|| super::CONCERN.into())

@@ -77,48 +77,16 @@ where
     S: Service<Request>,
     P: Clone,
 {
-    let permit = match breaker {
+    let mut permit = match breaker {
         None => Permit::unrecorded(),
-        Some(breaker) => match breaker.admit_if_closed() {
-            Some(permit) => permit,
-            None => return call_unless_open(inner, request, breaker, protocol),
-        },
+        Some(breaker) => breaker.admit(),
     };
-    call_with(inner, request, permit, protocol)
-}
-
-/// A way of its own, so that the usual one has its permit in registers.
-#[inline(never)]
-fn call_unless_open<S, P, Request>(
-    inner: &mut S,
-    request: Request,
-    breaker: &CircuitBreaker,
-    protocol: &P,
-) -> CircuitBreakerFuture<S::Future, P>
-where
-    S: Service<Request>,
-    P: Clone,
-{
-    let permit = breaker.admit();
-    if permit.is_refused() {
-        return CircuitBreakerFuture::new(None, permit, protocol.clone());
-    }
-    call_with(inner, request, permit, protocol)
-}
-
-#[inline]
-fn call_with<S, P, Request>(
-    inner: &mut S,
-    request: Request,
-    mut permit: Permit,
-    protocol: &P,
-) -> CircuitBreakerFuture<S::Future, P>
-where
-    S: Service<Request>,
-    P: Clone,
-{
-    permit.set_inside(true);
-    let future = inner.call(request);
-    permit.set_inside(false);
-    CircuitBreakerFuture::new(Some(future), permit, protocol.clone())
+    // One place that calls, whoever let the call in: of two the compiler would inline neither.
+    let future = (!permit.is_refused()).then(|| {
+        permit.set_inside(true);
+        let future = inner.call(request);
+        permit.set_inside(false);
+        future
+    });
+    CircuitBreakerFuture::new(future, permit, protocol.clone())
 }

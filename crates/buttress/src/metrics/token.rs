@@ -46,7 +46,7 @@ fn nanos_since(began: Instant) -> u64 {
 /// A call that was dropped.
 #[cold]
 #[inline(never)]
-fn end_dropped(shared: &Shared, began: Instant, inner_is_running: bool) {
+fn end_dropped(shared: Arc<Shared>, began: Instant, inner_is_running: bool) {
     let ending = if inner_is_running {
         Ending::Panicked
     } else {
@@ -84,7 +84,7 @@ impl Drop for MetricsToken {
     #[inline]
     fn drop(&mut self) {
         if let Some(shared) = self.running.take() {
-            end_dropped(&shared, self.began, self.inner_is_running);
+            end_dropped(shared, self.began, self.inner_is_running);
         }
     }
 }
