@@ -299,13 +299,12 @@ impl CircuitBreakerBuilder {
         self.slow_after.unwrap_or(DEFAULT_SLOW_AFTER)
     }
 
-    pub(super) fn effective_minimum(&self) -> u64 {
-        let minimum = match (self.minimum_calls, self.window) {
+    pub(super) fn effective_minimum(&self) -> u32 {
+        match (self.minimum_calls, self.window) {
             (Some(minimum), _) => minimum,
             (None, WindowShape::Calls(calls)) => DEFAULT_MINIMUM.min(calls),
             (None, WindowShape::Time(_)) => DEFAULT_MINIMUM,
-        };
-        minimum.into()
+        }
     }
 
     pub(super) fn effective_max_open(&self) -> Duration {

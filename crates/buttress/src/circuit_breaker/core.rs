@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 use super::{
     builder::{CircuitBreakerBuilder, WindowShape},
     gate::Waiters,
+    hot::Hot,
     permit::{Call, Permit},
     policy::{NANOS_PER_TICK, from_ticks, to_ticks, unnamed},
     probes::Probes,
@@ -36,7 +37,6 @@ use crate::{
 
 pub(super) struct Core {
     pub(super) machine: Machine,
-    /// What a call in the closed state has to know of the options, so that it need not fetch them.
     hot: Hot,
     pub(super) settings: ArcSwap<Settings>,
     pub(super) probes: Probes,
@@ -62,20 +62,8 @@ pub(super) mod book {
 
 pub(super) struct Settings {
     pub(super) options: CircuitBreakerBuilder,
-    window: Option<Arc<Window>>,
+    pub(super) window: Option<Arc<Window>>,
 }
-
-struct Hot {
-    flags: AtomicU32,
-    /// 0 is off.
-    consecutive_failures: AtomicU32,
-    slow_after: AtomicU64,
-}
-
-/// Every call must be timed.
-const TIMED: u32 = 1;
-/// There is a window.
-const WINDOWED: u32 = 2;
 
 /// What is written only when the state changes, in ticks.
 #[derive(Default)]
@@ -100,7 +88,7 @@ impl Core {
         let settings = Settings::new(options, None);
         Self {
             machine: Machine::new(),
-            hot: Hot::new(&settings.options),
+            hot: Hot::new(&settings),
             settings: ArcSwap::from_pointee(settings),
             probes: Probes::new(),
             waiters: Waiters::default(),
@@ -131,7 +119,7 @@ impl Core {
 
     #[inline]
     pub(super) fn is_timed(&self) -> bool {
-        self.hot.flags.load(Relaxed) & TIMED != 0
+        self.hot.is_timed()
     }
 
     /// The time since the breaker was made, in nanoseconds, one more than it is.
@@ -147,7 +135,7 @@ impl Core {
     /// Is a call that began then slow by now?
     pub(super) fn is_slow(&self, started: NonZeroU64) -> bool {
         let taken = self.nanos().get().saturating_sub(started.get());
-        taken >= self.hot.slow_after.load(Relaxed)
+        taken >= self.hot.slow_after()
     }
 
     // ===== admission =====
@@ -267,7 +255,7 @@ impl Core {
     /// What the outcome of a call of `generation` does to the state. `false` if it comes too late to do
     /// anything.
     #[inline]
-    pub(super) fn decide(&self, generation: Generation, outcome: Outcome, slow: bool) -> bool {
+    pub(super) fn decide(&self, generation: Generation, outcome: &Outcome, slow: bool) -> bool {
         let word = self.machine.glance();
         if word.generation() != generation {
             return false;
@@ -280,7 +268,7 @@ impl Core {
     }
 
     #[inline]
-    fn weigh(&self, generation: Generation, outcome: Outcome, slow: bool) -> bool {
+    fn weigh(&self, generation: Generation, outcome: &Outcome, slow: bool) -> bool {
         match outcome.verdict() {
             Verdict::Success => {
                 if !self.machine.clear_streak(generation) {
@@ -290,8 +278,7 @@ impl Core {
             Verdict::Failure => match self.machine.extend_streak(generation) {
                 None => return false,
                 Some(failures) => {
-                    let limit = u64::from(self.hot.consecutive_failures.load(Relaxed));
-                    if limit != 0 && failures >= limit {
+                    if self.hot.is_too_long(failures) {
                         self.trip(generation, outcome, |open_for| Cause::ConsecutiveFailures {
                             failures,
                             last: outcome.reason(),
@@ -303,45 +290,38 @@ impl Core {
             Verdict::Throttled => {}
             Verdict::Neutral => return true,
         }
-        if self.hot.flags.load(Relaxed) & WINDOWED != 0 {
+        if self.hot.is_windowed() {
             self.weigh_rates(generation, outcome, slow);
         }
         true
     }
 
-    #[inline(never)]
-    fn weigh_rates(&self, generation: Generation, outcome: Outcome, slow: bool) {
-        let settings = self.settings.load();
-        let Some(window) = &settings.window else { return };
+    #[inline]
+    fn weigh_rates(&self, generation: Generation, outcome: &Outcome, slow: bool) {
         let sample = Sample {
             failed: matches!(outcome.verdict(), Verdict::Failure | Verdict::Throttled),
             slow,
         };
-        // A count window needs no clock.
-        let now = match **window {
-            Window::Count(_) => 0,
-            Window::Time(_) => self.now(),
+        let tally = match self.hot.first_window() {
+            Some(window) => self.add(window, generation, sample),
+            None => match &self.settings.load().window {
+                Some(window) => self.add(window, generation, sample),
+                None => None,
+            },
         };
-        let Some(Tally { calls, failed, slow }) = window.record(generation, now, sample) else {
+        let Some(Tally { calls, failed, slow }) = tally else {
             return;
         };
-        let options = &settings.options;
-        if calls < options.effective_minimum() {
+        if calls < self.hot.minimum_calls() {
             return;
         }
-        if options
-            .failure_rate
-            .is_some_and(|rate| reaches(failed, calls, rate))
-        {
+        if self.hot.has_failed(failed, calls) {
             self.trip(generation, outcome, |open_for| Cause::FailureRate {
                 failed,
                 calls,
                 open_for,
             });
-        } else if options
-            .slow_call_rate
-            .is_some_and(|rate| reaches(slow, calls, rate))
-        {
+        } else if self.hot.is_too_slow(slow, calls) {
             self.trip(generation, outcome, |open_for| Cause::SlowCallRate {
                 slow,
                 calls,
@@ -350,9 +330,19 @@ impl Core {
         }
     }
 
+    #[inline]
+    fn add(&self, window: &Window, generation: Generation, sample: Sample) -> Option<Tally> {
+        // A count window needs no clock.
+        let now = match window {
+            Window::Count(_) => 0,
+            Window::Time(_) => self.now(),
+        };
+        window.record(generation, now, sample)
+    }
+
     /// From closed to open.
     #[cold]
-    fn trip(&self, generation: Generation, outcome: Outcome, cause: impl FnOnce(Duration) -> Cause) {
+    fn trip(&self, generation: Generation, outcome: &Outcome, cause: impl FnOnce(Duration) -> Cause) {
         let settings = self.settings.load();
         self.open(
             generation,
@@ -375,7 +365,8 @@ impl Core {
     }
 
     /// A probe, or an outcome recorded by hand, during a probation.
-    fn probe_ended(&self, generation: Generation, outcome: Outcome) -> bool {
+    #[inline(never)]
+    fn probe_ended(&self, generation: Generation, outcome: &Outcome) -> bool {
         match outcome.verdict() {
             Verdict::Success => self.probe_succeeded(generation),
             Verdict::Neutral => self.is_current(generation),
@@ -414,7 +405,7 @@ impl Core {
         generation: Generation,
         from: State,
         failed_probations: u32,
-        outcome: Outcome,
+        outcome: &Outcome,
         options: &CircuitBreakerBuilder,
         cause: impl FnOnce(Duration) -> Cause,
     ) -> bool {
@@ -460,14 +451,14 @@ impl Core {
         if word.state() == State::Disabled {
             return;
         }
-        let current = self.decide(word.generation(), outcome, false);
-        self.book(outcome, false, current);
+        let current = self.decide(word.generation(), &outcome, false);
+        self.book(outcome.verdict(), false, current);
     }
 
     pub(super) fn reconfigure(&self, options: CircuitBreakerBuilder) {
         let before = self.settings.load_full();
         let settings = Settings::new(options, Some(&before));
-        self.hot.set(&settings.options);
+        self.hot.set(&settings);
         self.settings.store(Arc::new(settings));
         // More probes may be allowed now.
         self.waiters.wake();
@@ -477,24 +468,33 @@ impl Core {
 
     // ===== books =====
 
-    /// Books a success of `generation`, if that is all there is to do: it is closed, with no failures in a row, and
-    /// no rate is watched. Else does nothing and returns `false`.
+    /// Books a call of `generation` that ended as nearly all do, in the closed state, where no rate is watched: a
+    /// success, or a failure that is not one too many. Does nothing and returns `false` if it is not so, or if another
+    /// call gets in the way.
     #[inline]
-    pub(super) fn book_success_as_usual(&self, generation: Generation) -> bool {
-        let unaffected = self.machine.glance().is_closed_without_failures(generation)
-            && self.hot.flags.load(Relaxed) & (TIMED | WINDOWED) == 0;
-        if unaffected {
-            self.books.add(book::SUCCESS, 1);
+    pub(super) fn book_as_usual(&self, generation: Generation, verdict: Verdict) -> bool {
+        let word = self.machine.glance();
+        if !word.is_closed_in(generation) || !self.hot.watches_only_streaks() {
+            return false;
         }
-        unaffected
+        let (index, streak) = match verdict {
+            Verdict::Success => (book::SUCCESS, 0),
+            Verdict::Failure => (book::FAILURE, word.payload() + 1),
+            Verdict::Throttled | Verdict::Neutral => return false,
+        };
+        let usual = !self.hot.is_too_long(streak) && self.machine.set_streak(word, streak);
+        if usual {
+            self.books.add(index, 1);
+        }
+        usual
     }
 
     #[inline]
-    pub(super) fn book(&self, outcome: Outcome, slow: bool, current: bool) {
+    pub(super) fn book(&self, verdict: Verdict, slow: bool, current: bool) {
         let index = if !current {
             book::STALE
         } else {
-            match outcome.verdict() {
+            match verdict {
                 Verdict::Success => book::SUCCESS,
                 Verdict::Failure => book::FAILURE,
                 Verdict::Throttled => book::THROTTLED,
@@ -537,6 +537,7 @@ impl Core {
         self.history.window_born.store(generation, Relaxed);
         self.settings
             .rcu(|settings| Arc::new(Settings::new(settings.options.clone(), None)));
+        self.hot.set(&self.settings.load());
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -586,14 +587,6 @@ impl Core {
     }
 }
 
-/// Is `part / whole` at or above `rate`? Exactly so for rates of up to six decimals: a product of floats would
-/// call 3 of 10 less than 0.3.
-fn reaches(part: u64, whole: u64, rate: f64) -> bool {
-    const MILLION: f64 = 1_000_000.0;
-    // A rate that rounds to nothing still wants one.
-    part > 0 && part * 1_000_000 >= (rate * MILLION).round() as u64 * whole
-}
-
 impl Settings {
     fn new(options: CircuitBreakerBuilder, before: Option<&Self>) -> Self {
         let kept = before
@@ -608,32 +601,6 @@ impl Settings {
             })
         });
         Self { options, window }
-    }
-}
-
-impl Hot {
-    fn new(options: &CircuitBreakerBuilder) -> Self {
-        let hot = Self {
-            flags: AtomicU32::new(0),
-            consecutive_failures: AtomicU32::new(0),
-            slow_after: AtomicU64::new(0),
-        };
-        hot.set(options);
-        hot
-    }
-
-    fn set(&self, options: &CircuitBreakerBuilder) {
-        let timed = if options.slow_call_rate.is_some() {
-            TIMED
-        } else {
-            0
-        };
-        let windowed = if options.uses_window() { WINDOWED } else { 0 };
-        self.flags.store(timed | windowed, Relaxed);
-        self.consecutive_failures
-            .store(options.consecutive_failures.unwrap_or(0), Relaxed);
-        let slow_after = u64::try_from(options.effective_slow_after().as_nanos()).unwrap_or(u64::MAX);
-        self.slow_after.store(slow_after, Relaxed);
     }
 }
 

@@ -72,6 +72,7 @@ mod config;
 mod core;
 mod future;
 mod gate;
+mod hot;
 #[cfg(feature = "keyed")]
 mod keyed;
 mod layer;

@@ -169,7 +169,8 @@ impl Call {
     }
 
     /// The call is over. One that was refused never began.
-    fn settle(mut self, core: &Core, outcome: Outcome) {
+    #[inline]
+    fn settle(mut self, core: &Core, outcome: &Outcome) {
         let slow = self.marks.slow() || self.measure(core);
         let current = match self.marks.role() {
             Role::Ordinary => core.decide(self.marks.generation(), outcome, slow),
@@ -177,13 +178,13 @@ impl Call {
             Role::Proven => self.settle_proven(core, outcome, slow),
             Role::Refused => return,
         };
-        core.book(outcome, slow, current);
+        core.book(outcome.verdict(), slow, current);
         self.give_back(core);
     }
 
     /// A stream that has counted for the probation already. If it ends well there is nothing to add; what fails
     /// now is an ordinary failure, of the probation if that still runs, else of the closed state that followed.
-    fn settle_proven(&mut self, core: &Core, outcome: Outcome, slow: bool) -> bool {
+    fn settle_proven(&mut self, core: &Core, outcome: &Outcome, slow: bool) -> bool {
         self.adopt_successor(core);
         match outcome.verdict() {
             Verdict::Success | Verdict::Neutral => core.is_current(self.marks.generation()),
@@ -201,16 +202,16 @@ impl Call {
     /// The call was dropped before it was over.
     fn cancel(mut self, core: &Core) {
         if self.marks.inside() {
-            return self.settle(core, Outcome::failure(Reason::Rejected(RejectionKind::Panicked)));
+            return self.settle(core, &Outcome::failure(Reason::Rejected(RejectionKind::Panicked)));
         }
         if self.started.is_some_and(|started| core.is_slow(started)) {
             self.marks.set_slow();
-            return self.settle(core, Outcome::failure(Reason::CutOff));
+            return self.settle(core, &Outcome::failure(Reason::CutOff));
         }
         let current = match (self.marks.role(), self.marks.progress()) {
             // What has proved itself and was then dropped is good news to the state; the books call it cancelled.
             (Role::Ordinary, Progress::Proof) => {
-                core.decide(self.marks.generation(), Outcome::SUCCESS, self.marks.slow())
+                core.decide(self.marks.generation(), &Outcome::SUCCESS, self.marks.slow())
             }
             (Role::Ordinary, _) => core.is_current(self.marks.generation()),
             (Role::Probe, Progress::Proof) => {
@@ -279,7 +280,7 @@ fn settle(
         probe,
         marks,
     }
-    .settle(core, outcome);
+    .settle(core, &outcome);
 }
 
 #[cold]
@@ -323,9 +324,7 @@ impl Token for Permit {
             return;
         };
         // Nearly every call ends so, and it is worth a way of its own.
-        let usual = outcome.verdict() == Verdict::Success
-            && call.marks.is_usual()
-            && core.book_success_as_usual(call.marks.generation());
+        let usual = call.marks.is_usual() && core.book_as_usual(call.marks.generation(), outcome.verdict());
         if !usual {
             // Made anew, so that there is nothing of it on the usual way.
             let outcome =

@@ -103,8 +103,9 @@ impl Word {
     }
 
     #[inline]
-    pub(super) fn is_closed_without_failures(self, generation: Generation) -> bool {
-        self.0 == State::Closed.bits() << STATE_SHIFT | u64::from(generation) << PAYLOAD_BITS
+    pub(super) fn is_closed_in(self, generation: Generation) -> bool {
+        self.0 >> PAYLOAD_BITS
+            == (State::Closed.bits() << STATE_SHIFT >> PAYLOAD_BITS) | u64::from(generation)
     }
 
     #[inline]
@@ -211,6 +212,17 @@ impl Machine {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Makes the run of failures so long, in one attempt: `false` if the word is no longer `from`.
+    #[inline]
+    pub(super) fn set_streak(&self, from: Word, streak: u64) -> bool {
+        // Nothing is written where nothing changes: healthy traffic shares the word by reading.
+        from.payload() == streak
+            || self
+                .word
+                .compare_exchange(from.0, from.with_payload(streak).0, Relaxed, Relaxed)
+                .is_ok()
     }
 
     /// Ends a run of failures. `false` if the generation is over.
