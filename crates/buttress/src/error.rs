@@ -51,6 +51,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// | `Custom` | 503, or what was set | `UNAVAILABLE`, or what was set | neutral |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum RejectionKind {
     /// A circuit breaker is open: the service was failing and is left in peace for a while.
     CircuitOpen,
@@ -140,7 +141,7 @@ pub struct Rejected {
     /// Nanoseconds; `u64::MAX` where nothing is known. A `Duration` in an `Option` would cost 16 bytes.
     retry_after: u64,
     http_status: u16,
-    grpc_code: u8,
+    grpc_code: u16,
     kind: RejectionKind,
 }
 
@@ -154,7 +155,7 @@ impl Rejected {
             policy: policy.into(),
             retry_after: UNKNOWN,
             http_status: kind.http_status(),
-            grpc_code: kind.grpc_code(),
+            grpc_code: kind.grpc_code().into(),
             kind,
         }
     }
@@ -183,7 +184,7 @@ impl Rejected {
     /// The gRPC status code to answer with instead of the kind's own. `OK` and values above 16 are not taken.
     pub fn with_grpc_code(mut self, code: u8) -> Self {
         if (1..=16).contains(&code) {
-            self.grpc_code = code;
+            self.grpc_code = code.into();
         }
         self
     }
@@ -225,7 +226,7 @@ impl Rejected {
     /// The gRPC status code this refusal is answered with.
     #[must_use]
     pub fn grpc_code(&self) -> u8 {
-        self.grpc_code
+        self.grpc_code as u8
     }
 
     /// What this refusal says about the service behind the policy.
