@@ -1,7 +1,7 @@
 //! Readiness as a hint, for balancers.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -165,28 +165,44 @@ impl Drop for Gate {
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     waiting: AtomicUsize,
-    // Only services that wait, and changes of state, come here; a call does not.
-    list: Mutex<Vec<Option<Waker>>>,
+    // Only services that wait, and changes of state, come here; a call does not. Nothing of a waker's runs under it, not
+    // even its `clone`: a waker is foreign code, and may own a service that waits here too.
+    list: Mutex<Vec<Place>>,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Free,
+    /// Without a waker once it has been woken, until it asks again.
+    Held(Option<Waker>),
+}
+
+impl Place {
+    fn take(&mut self) -> Option<Waker> {
+        match self {
+            Self::Free => None,
+            Self::Held(waker) => waker.take(),
+        }
+    }
 }
 
 impl Waiters {
     /// Leaves a waker, in the place held already or in a new one.
     fn wait(&self, ticket: Option<usize>, waker: &Waker) -> usize {
-        // Cloned before the lock and, where it takes a place, dropped after it: a waker is foreign code, and may own
-        // a service that waits here too.
         let waker = waker.clone();
         let mut list = self.list();
         let ticket = ticket.unwrap_or_else(|| {
             self.waiting.fetch_add(1, Relaxed);
-            match list.iter().position(Option::is_none) {
+            match list.iter().position(|place| matches!(place, Place::Free)) {
                 Some(free) => free,
                 None => {
-                    list.push(None);
+                    list.push(Place::Free);
                     list.len() - 1
                 }
             }
         });
-        let replaced = list[ticket].replace(waker);
+        let replaced = mem::replace(&mut list[ticket], Place::Held(Some(waker)));
         drop(list);
         // Either the waiter sees the new state, or who changed it sees the waiter.
         fence(SeqCst);
@@ -195,29 +211,32 @@ impl Waiters {
     }
 
     fn leave(&self, ticket: usize) {
-        let waker = self.list()[ticket].take();
+        let left = mem::take(&mut self.list()[ticket]);
         self.waiting.fetch_sub(1, Relaxed);
-        // Dropped outside the lock: a waker is foreign code.
-        drop(waker);
+        drop(left);
     }
 
-    /// Wakes all of them; they keep their places.
+    /// Wakes all of them; they keep their places, and leave another waker if they have to wait on.
     pub(super) fn wake(&self) {
         fence(SeqCst);
         if self.waiting.load(Relaxed) == 0 {
             return;
         }
-        let wakers: Vec<Waker> = self.list().iter().flatten().cloned().collect();
+        let wakers: Vec<Waker> = self.list().iter_mut().filter_map(Place::take).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Option<Waker>>> {
+    fn list(&self) -> MutexGuard<'_, Vec<Place>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many wait by the counter, and how many wakers there are.
     #[cfg(all(test, not(loom)))]
     pub(super) fn registered(&self) -> (usize, usize) {
-        (self.waiting.load(Relaxed), self.list().iter().flatten().count())
+        let held = |place: &&Place| matches!(place, Place::Held(Some(_)));
+        (
+            self.waiting.load(Relaxed),
+            self.list().iter().filter(held).count(),
+        )
     }
 }

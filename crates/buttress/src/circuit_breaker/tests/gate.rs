@@ -211,10 +211,15 @@ async fn polled_again_it_takes_no_second_place() {
     let (mut service, _handle) = gated(&breaker);
     for _ in 0..10 {
         assert_pending!(service.poll_ready());
+        assert_eq!(registered(&breaker), (1, 1));
         breaker.force_open();
         assert!(service.is_woken());
     }
-    assert_eq!(registered(&breaker), (1, 1));
+    assert_eq!(
+        registered(&breaker),
+        (1, 0),
+        "it keeps its place, and is to ask again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -316,6 +321,25 @@ async fn a_waker_that_owns_a_waiting_service_may_be_dropped() {
     // The waker that is replaced takes the service it owns with it, which then leaves its own place.
     assert!(service.poll_ready(noop).is_pending());
     assert_eq!(registered(&breaker), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_was_woken_is_let_go() {
+    let breaker = built(exact());
+    breaker.force_open();
+    let (service, _handle) = gated(&breaker);
+    let mut service = service.into_inner();
+    let owner = Arc::new(Owner(Mutex::new(None)));
+    let waker = Waker::from(owner.clone());
+    assert!(service.poll_ready(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    assert_eq!(Arc::strong_count(&owner), 2);
+    breaker.close();
+    assert_eq!(
+        Arc::strong_count(&owner),
+        1,
+        "nothing of it was cloned under a lock"
+    );
 }
 
 /// A waker that polls the service it wakes at once.
