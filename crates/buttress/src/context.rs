@@ -16,7 +16,8 @@
 //! A layer that repeats a call says so to those further in, so that they know which attempt they are part of, and do
 //! not repeat it themselves: three attempts of three attempts are nine calls on a service that is failing already. It
 //! says so in the request's context, if there is one, and to whatever runs inside of its future, by a mark on the
-//! task: so [`CallContext::current`] knows the attempt of a call that carries no context.
+//! task: so [`CallContext::current`] knows the attempt of a call that carries no context. In the same way it knows the
+//! [deadline](WithDeadline) of a call that has nothing else to carry: neither costs an allocation.
 
 use std::{
     cell::Cell,
@@ -41,6 +42,9 @@ tokio::task_local! {
 thread_local! {
     /// The attempt that is being polled, 0 for none. Unlike a context it costs no allocation to set.
     static ATTEMPT: Cell<u32> = const { Cell::new(0) };
+
+    /// The deadline of what is being polled. Like the attempt it costs no allocation to set.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// The context of one call.
@@ -152,11 +156,15 @@ impl CallContext {
         CURRENT.sync_scope(self, work)
     }
 
-    /// The context of the [scope](Self::scope) that is running. Inside of a retry it has the number of the attempt;
-    /// there it is a new one if there is no scope.
+    /// The context of the [scope](Self::scope) that is running. Inside of a retry it has the number of the attempt,
+    /// and [inside of a deadline](WithDeadline) no more time than that leaves; there it is a new one if there is no
+    /// scope.
     #[must_use]
     pub fn current() -> Option<Self> {
         let mut current = CURRENT.try_with(Clone::clone).ok();
+        if let Some(deadline) = DEADLINE.get() {
+            current.get_or_insert_with(Self::new).limit_deadline(deadline);
+        }
         let attempt = ATTEMPT.get();
         if attempt > 0 {
             let context = current.get_or_insert_with(Self::new);
@@ -191,6 +199,7 @@ impl Surroundings {
             })
             .unwrap_or_default();
         around.is_repeated |= ATTEMPT.get() > 0;
+        around.deadline = nearest(around.deadline, DEADLINE.get());
         around
     }
 }
@@ -231,7 +240,73 @@ impl Drop for InAttempt {
 #[cfg_attr(not(feature = "timeout"), allow(dead_code))]
 #[inline]
 pub(crate) fn current_deadline() -> Option<Instant> {
-    CURRENT.try_with(CallContext::deadline).ok().flatten()
+    let known = CURRENT.try_with(CallContext::deadline).ok().flatten();
+    nearest(known, DEADLINE.get())
+}
+
+#[inline]
+fn nearest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Has what runs until it is dropped know of a deadline.
+#[derive(Debug)]
+#[must_use = "the deadline is forgotten when this is dropped"]
+pub(crate) struct InDeadline {
+    outer: Option<Instant>,
+}
+
+impl InDeadline {
+    #[cfg_attr(not(feature = "timeout"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn enter(deadline: Instant) -> Self {
+        let outer = DEADLINE.get();
+        DEADLINE.set(nearest(outer, Some(deadline)));
+        Self { outer }
+    }
+}
+
+impl Drop for InDeadline {
+    #[inline]
+    fn drop(&mut self) {
+        DEADLINE.set(self.outer);
+    }
+}
+
+pin_project! {
+    /// A future in which the [current](CallContext::current) context has no more time than until a deadline, or, with
+    /// `None`, as much as outside of it.
+    ///
+    /// This is how a deadline travels with a call whose request has no room for a context; unlike a
+    /// [scope](CallContext::scope) it costs no allocation. Dropping is done outside of it.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WithDeadline<F> {
+        deadline: Option<Instant>,
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F> WithDeadline<F> {
+    /// Runs `inner` with that deadline, or the nearer one that it runs in.
+    pub const fn new(deadline: Option<Instant>, inner: F) -> Self {
+        Self { deadline, inner }
+    }
+}
+
+impl<F: Future> Future for WithDeadline<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _deadline = this.deadline.map(InDeadline::enter);
+        this.inner.poll(cx)
+    }
 }
 
 pin_project! {
@@ -351,6 +426,39 @@ mod tests {
                 assert!(Arc::ptr_eq(seen.tally(), &tally));
             })
             .await;
+    }
+
+    #[tokio::test]
+    async fn a_deadline_is_known_without_a_scope_and_comes_nearer_in_one() {
+        let soon = crate::clock::now() + Duration::from_secs(1);
+        let later = soon + Duration::from_secs(1);
+        let seen = async || {
+            tokio::task::yield_now().await;
+            let look = CallContext::current().and_then(|c| c.deadline());
+            assert_eq!((look, Surroundings::look().deadline), (current_deadline(), look));
+            look
+        };
+        assert_eq!(WithDeadline::new(Some(soon), seen()).await, Some(soon));
+        assert_eq!(WithDeadline::new(None, seen()).await, None);
+        for (outer, inner) in [(soon, later), (later, soon)] {
+            let nested = WithDeadline::new(Some(outer), WithDeadline::new(Some(inner), seen()));
+            assert_eq!(nested.await, Some(soon));
+            let mut context = CallContext::new();
+            context.limit_deadline(inner);
+            let scoped = WithDeadline::new(Some(outer), context.scope(seen()));
+            assert_eq!(scoped.await, Some(soon));
+        }
+        assert!(CallContext::current().is_none() && current_deadline().is_none());
+    }
+
+    #[test]
+    fn a_deadline_is_forgotten_after_a_panic() {
+        let deadline = crate::clock::now();
+        let caught = std::panic::catch_unwind(|| {
+            let _deadline = InDeadline::enter(deadline);
+            panic!("as the test wants it");
+        });
+        assert!(caught.is_err() && current_deadline().is_none());
     }
 
     #[tokio::test]

@@ -31,6 +31,7 @@
 use std::{convert::Infallible, fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
+    clock::Instant,
     context::CallContext,
     error::{CallError, Rejected, RejectionKind},
 };
@@ -304,6 +305,19 @@ pub trait RequestProtocol<Request> {
     /// [`CallContext::scope`].
     fn set_context(&self, request: &mut Request, context: CallContext) -> Result<(), CallContext>;
 
+    /// Brings the deadline in the request's context forward, in one made for the purpose if it carries none. Whether
+    /// there was room for it: if not, it travels by [`WithDeadline`](crate::context::WithDeadline).
+    fn limit_deadline(&self, request: &mut Request, deadline: Instant) -> bool {
+        if let Some(context) = self.context_mut(request) {
+            context.limit_deadline(deadline);
+            return true;
+        }
+        let known = self.context(request).cloned();
+        let mut context = known.or_else(CallContext::current).unwrap_or_default();
+        context.limit_deadline(deadline);
+        self.set_context(request, context).is_ok()
+    }
+
     /// A name for the kind of request that has few values: a gRPC method, a matched route. Never a raw path.
     fn route<'a>(&self, request: &'a Request) -> Option<&'a str>;
 
@@ -436,6 +450,11 @@ impl<Request, C> RequestProtocol<Request> for Plain<C> {
 
     fn set_context(&self, _: &mut Request, context: CallContext) -> Result<(), CallContext> {
         Err(context)
+    }
+
+    #[inline]
+    fn limit_deadline(&self, _: &mut Request, _: Instant) -> bool {
+        false
     }
 
     fn route<'a>(&self, _: &'a Request) -> Option<&'a str> {
