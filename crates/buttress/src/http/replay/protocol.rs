@@ -38,88 +38,58 @@ fn again<M: BodyMode<B>, B>(mode: &M, saved: &SavedRequest) -> Option<Request<M:
     Some(Request::from_parts(saved.head().clone(), mode.body(body)))
 }
 
-fn announce<B>(request: &mut Request<B>, name: &HeaderName, value: u32) {
-    request.headers_mut().insert(name, HeaderValue::from(value));
+/// The two protocols differ in how an attempt after the first is told.
+macro_rules! replayed {
+    ($(
+        $(#[$meta:meta])*
+        $Protocol:ident: $header:ident = |$attempt:ident| $value:expr;
+    )*) => {$(
+        $(#[$meta])*
+        impl<B, C, M> Replay<Request<B>, M> for $Protocol<C>
+        where
+            B: Body<Data = Bytes> + Unpin,
+            B::Error: Into<BoxError>,
+            M: BodyMode<B>,
+        {
+            type Request = Request<M::Body>;
+            type Saved = SavedRequest;
+
+            fn pass(&self, mode: &M, request: Request<B>) -> Self::Request {
+                pass(mode, request)
+            }
+
+            fn keep(&self, mode: &M, request: Request<B>, limit: usize) -> (Self::Request, Option<SavedRequest>) {
+                keep(mode, request, limit)
+            }
+
+            fn can_repeat(&self, saved: &SavedRequest) -> bool {
+                saved.body().can_repeat()
+            }
+
+            fn again(&self, mode: &M, saved: &SavedRequest) -> Option<Self::Request> {
+                again(mode, saved)
+            }
+
+            fn set_attempt_context(
+                &self,
+                request: &mut Self::Request,
+                context: CallContext,
+            ) -> Result<(), CallContext> {
+                self.set_context(request, context)
+            }
+
+            fn announce_attempt(&self, request: &mut Self::Request, $attempt: u32) {
+                if $attempt > 1 {
+                    request.headers_mut().insert(&$header, HeaderValue::from($value));
+                }
+            }
+        }
+    )*};
 }
 
-/// The body goes through a [`ReplayBody`]. An attempt after the first is told by `x-retry-attempt`.
-impl<B, C, M> Replay<Request<B>, M> for Http<C>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-    M: BodyMode<B>,
-{
-    type Request = Request<M::Body>;
-    type Saved = SavedRequest;
-
-    fn pass(&self, mode: &M, request: Request<B>) -> Self::Request {
-        pass(mode, request)
-    }
-
-    fn keep(&self, mode: &M, request: Request<B>, limit: usize) -> (Self::Request, Option<SavedRequest>) {
-        keep(mode, request, limit)
-    }
-
-    fn can_repeat(&self, saved: &SavedRequest) -> bool {
-        saved.body().can_repeat()
-    }
-
-    fn again(&self, mode: &M, saved: &SavedRequest) -> Option<Self::Request> {
-        again(mode, saved)
-    }
-
-    fn set_attempt_context(
-        &self,
-        request: &mut Self::Request,
-        context: CallContext,
-    ) -> Result<(), CallContext> {
-        self.set_context(request, context)
-    }
-
-    fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
-        if attempt > 1 {
-            announce(request, &RETRY_ATTEMPT, attempt);
-        }
-    }
-}
-
-/// The body goes through a [`ReplayBody`]. An attempt after the first is told by `grpc-previous-rpc-attempts`.
-impl<B, C, M> Replay<Request<B>, M> for Grpc<C>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-    M: BodyMode<B>,
-{
-    type Request = Request<M::Body>;
-    type Saved = SavedRequest;
-
-    fn pass(&self, mode: &M, request: Request<B>) -> Self::Request {
-        pass(mode, request)
-    }
-
-    fn keep(&self, mode: &M, request: Request<B>, limit: usize) -> (Self::Request, Option<SavedRequest>) {
-        keep(mode, request, limit)
-    }
-
-    fn can_repeat(&self, saved: &SavedRequest) -> bool {
-        saved.body().can_repeat()
-    }
-
-    fn again(&self, mode: &M, saved: &SavedRequest) -> Option<Self::Request> {
-        again(mode, saved)
-    }
-
-    fn set_attempt_context(
-        &self,
-        request: &mut Self::Request,
-        context: CallContext,
-    ) -> Result<(), CallContext> {
-        self.set_context(request, context)
-    }
-
-    fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
-        if attempt > 1 {
-            announce(request, &PREVIOUS_ATTEMPTS, attempt - 1);
-        }
-    }
+replayed! {
+    /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `x-retry-attempt`.
+    Http: RETRY_ATTEMPT = |attempt| attempt;
+    /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `grpc-previous-rpc-attempts`.
+    Grpc: PREVIOUS_ATTEMPTS = |attempt| attempt - 1;
 }
