@@ -5,7 +5,7 @@ use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
 use buttress::{
     ConfigError,
     config::{self, Section},
-    stack::StackConfig,
+    stack::ClientConfig,
     value::Table,
 };
 use http::uri::{Authority, Scheme, Uri};
@@ -31,7 +31,7 @@ pub(crate) struct Config {
     /// Where requests go.
     pub(crate) endpoint: Endpoint,
     /// What stands around the upstream.
-    pub(crate) policies: StackConfig,
+    pub(crate) policies: ClientConfig,
 }
 
 impl Config {
@@ -61,7 +61,7 @@ impl Config {
             name = read_name(&mut upstream);
             endpoint = read_endpoint(&mut upstream);
         }
-        let policies = StackConfig::read(root);
+        let policies = ClientConfig::read(root);
         if let (Some(listen), Some(endpoint)) = (listen, &endpoint)
             && endpoint.is_at(listen)
         {

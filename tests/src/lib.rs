@@ -4,6 +4,7 @@
 //! the test. What a test waits for it is told through a channel; nothing here sleeps.
 #![forbid(unsafe_code)]
 
+pub mod bodies;
 pub mod books;
 pub mod echo;
 pub mod reqwest_view;

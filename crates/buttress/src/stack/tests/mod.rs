@@ -18,6 +18,7 @@ use crate::{
     outcome::{Reason, Verdict},
     recover::Recover,
     registry::Drill,
+    retry::Retry,
 };
 
 fn breaker() -> CircuitBreaker {
@@ -226,15 +227,24 @@ async fn snapshots_are_json() {
 
 #[tokio::test]
 async fn off_is_the_same_type_as_on() {
+    let second = Duration::from_secs(1);
     let on = Stack::new("x")
         .metrics(Metrics::new())
         .recover()
+        .total_timeout(second)
+        .expect("a time")
+        .retry(Retry::standard())
         .circuit_breaker(breaker())
+        .attempt_timeout(second)
+        .expect("a time")
         .build();
     let off: FullClient<Plain> = Stack::new("x")
         .metrics(None)
         .recover_with(None)
+        .total_timeout(None)
+        .retry(None)
         .circuit_breaker(None)
+        .attempt_timeout(None)
         .build();
     let stacks: [FullClient<Plain>; 2] = [on, off];
     for stack in stacks {
@@ -371,7 +381,7 @@ fn a_config_fills_every_slot() {
         "circuit_breaker",
         crate::value::Table::new().with("open_for", "30s"),
     );
-    let config = crate::config::read(&table, |root| StackConfig::read(root)).expect("valid");
+    let config = crate::config::read(&table, |root| ClientConfig::read(root)).expect("valid");
     assert!(config.metrics.is_some() && config.recover.is_none());
     let breaker = config.circuit_breaker.clone().expect("there is a section");
     let _: FullClient<Plain> = Stack::new("db").config(config).build();
