@@ -1,3 +1,5 @@
+mod order;
+
 use std::{
     convert::Infallible,
     future::{Ready, pending, ready},
