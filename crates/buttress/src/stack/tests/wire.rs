@@ -176,8 +176,9 @@ async fn a_grpc_server_stops_work_when_the_clients_deadline_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_may_have_less_time_than_the_call_and_its_request_is_left_as_it_came() {
-    let seen = Seen::default();
+    let (seen, breaker) = (Seen::default(), CircuitBreaker::new());
     let server = Stack::grpc_server("api")
+        .circuit_breaker(breaker.clone())
         .deadline(Deadline::new())
         .handler_timeout(ms(100))
         .expect("a limit")
@@ -192,6 +193,12 @@ async fn a_handler_may_have_less_time_than_the_call_and_its_request_is_left_as_i
     let response = response.expect("a server answers");
     assert_eq!(response.headers()["grpc-status"], "4");
     assert_eq!(start.elapsed(), ms(100));
+    let books = breaker.snapshot();
+    assert_eq!(
+        (books.failure, books.slow),
+        (2, 0),
+        "the breaker is told of it, as of the 503"
+    );
 }
 
 #[tokio::test(start_paused = true)]
