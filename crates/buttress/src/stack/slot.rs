@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Identity;
 
+// A build may leave out those who ask for them.
 #[allow(unused_imports)]
 use super::{Client, Kind};
 use crate::{
@@ -97,6 +98,8 @@ impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
 }
 
 /// Names a policy after its stack, if it has no name, and lists it.
+// A build may leave out every policy.
+#[allow(unused_macros)]
 macro_rules! settle {
     ($slot:expr, $place:expr) => {
         if let Some(policy) = $slot {

@@ -14,7 +14,10 @@ use tower_layer::Identity;
 use super::Server;
 #[cfg(feature = "timeout")]
 use super::TimeLimit;
-use super::{Build, Calls, Client, Handles, Place, Slot, Stack};
+use super::{Build, Client, Place, Slot, Stack};
+// A build may leave out those who ask for them.
+#[allow(unused_imports)]
+use super::{Calls, Handles};
 #[cfg(feature = "circuit-breaker")]
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::ErrorLayer;

@@ -1,4 +1,8 @@
+mod config;
+mod cost;
 mod order;
+#[cfg(feature = "http")]
+mod wire;
 
 use std::{
     convert::Infallible,
@@ -375,25 +379,6 @@ async fn a_call_dropped_anywhere_is_cancelled_in_every_book() {
     assert_eq!(breaker.snapshot().cancelled, 2);
     assert_eq!(metrics.snapshot().outcomes.cancelled, 2);
     assert_eq!(metrics.snapshot().in_flight, 0);
-}
-
-#[test]
-fn a_config_fills_every_slot() {
-    let table = crate::value::Table::new().with("recover", false).with(
-        "circuit_breaker",
-        crate::value::Table::new().with("open_for", "30s"),
-    );
-    let config = crate::config::read(&table, |root| ClientConfig::read(root)).expect("valid");
-    assert!(config.metrics.is_some() && config.recover.is_none());
-    let breaker = config.circuit_breaker.clone().expect("there is a section");
-    let _: FullClient<Plain> = Stack::new("db").config(config).build();
-    assert_eq!(&*breaker.name(), "db");
-    breaker.transition_to(State::Open);
-    let left = breaker.snapshot().retry_after.expect("open");
-    assert!(
-        left <= Duration::from_secs(30) && left > Duration::from_secs(26),
-        "{left:?}"
-    );
 }
 
 #[cfg(feature = "http")]
