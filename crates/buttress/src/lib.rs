@@ -78,7 +78,7 @@
 
 // Mechanisms that concerns share are not dead because a build leaves out the concerns that use them.
 
-#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
 pub mod budget;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
