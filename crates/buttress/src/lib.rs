@@ -121,6 +121,9 @@ mod striped;
     allow(dead_code, unused_imports)
 )]
 mod sync;
+#[cfg(all(test, not(loom)))]
+#[cfg_attr(not(all(feature = "hedge", feature = "retry")), allow(dead_code, unused_imports))]
+mod test_services;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 pub mod value;
