@@ -49,6 +49,7 @@
 //! | module | feature | what it does |
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
+//! | `hedge` | `hedge` (default) | calls a second time what is slow, and takes the first answer |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
@@ -78,7 +79,7 @@
 
 // Mechanisms that concerns share are not dead because a build leaves out the concerns that use them.
 
-#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
 pub mod budget;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
@@ -89,6 +90,8 @@ pub mod context;
 mod directory;
 pub mod duration;
 pub mod error;
+#[cfg(feature = "hedge")]
+pub mod hedge;
 pub mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
@@ -99,7 +102,7 @@ mod keyed;
 pub mod metrics;
 pub mod outcome;
 #[cfg_attr(
-    not(all(feature = "circuit-breaker", feature = "retry")),
+    not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)
 )]
 mod random;
@@ -112,15 +115,21 @@ pub mod retry;
 pub mod size;
 pub mod stack;
 #[cfg_attr(
-    not(all(feature = "circuit-breaker", feature = "retry")),
+    not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)
 )]
 mod striped;
 #[cfg_attr(
-    not(all(feature = "circuit-breaker", feature = "retry")),
+    not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)
 )]
 mod sync;
+#[cfg(all(test, not(loom)))]
+#[cfg_attr(
+    not(all(feature = "hedge", feature = "retry")),
+    allow(dead_code, unused_imports)
+)]
+mod test_services;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 pub mod value;

@@ -28,7 +28,7 @@
 //! decide on failover before any body is read; a waiting call makes its token only after admission, so that
 //! queueing is never taken for slowness of the service.
 
-use std::{convert::Infallible, fmt, mem::ManuallyDrop, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
     clock::Instant,
@@ -288,6 +288,12 @@ pub trait RequestProtocol<Request> {
     /// May the request be sent a second time without harm? An idempotent method, or a key that makes it so.
     fn repeatable(&self, request: &Request) -> bool;
 
+    /// May the request be sent a second time while the first is still at work, or though it may have been carried
+    /// out? Where nothing but the request has a say in whether it is repeatable, the two are one.
+    fn idempotent(&self, request: &Request) -> bool {
+        self.repeatable(request)
+    }
+
     /// The context that the request carries, if it can carry one and does.
     fn context<'a>(&self, request: &'a Request) -> Option<&'a CallContext>;
 
@@ -346,6 +352,13 @@ pub struct OkIsSuccess {
     _private: (),
 }
 
+/// The judgement over functions whose errors are any [`std::error::Error`]: `Ok` is a success, `Err` a failure, or what
+/// the rejection in the error or in one of its causes says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyError {
+    _private: (),
+}
+
 /// A judgement over a plain service's result: a closure `Fn(&Result<R, E>) -> Outcome`, or [`OkIsSuccess`].
 pub trait Classify<Response, Error> {
     /// What the result says about the service.
@@ -359,6 +372,25 @@ impl<R, E: CallError> Classify<R, E> for OkIsSuccess {
             Ok(_) => Outcome::SUCCESS,
             Err(error) => Outcome::of_error(error),
         }
+    }
+}
+
+impl<R, E: StdError + 'static> Classify<R, E> for AnyError {
+    fn classify(&self, result: &Result<R, E>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::SUCCESS,
+            Err(error) => match Rejected::find(error) {
+                Some(rejected) => Outcome::of_rejected(rejected),
+                None => Outcome::failure(Reason::Error),
+            },
+        }
+    }
+}
+
+impl AnyError {
+    #[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
+    pub(crate) const fn protocol() -> Plain<Self> {
+        Plain::with(Self { _private: () })
     }
 }
 

@@ -83,17 +83,19 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use builder::RetryBuilder;
-pub use call::{AnyError, Call};
+pub use call::Call;
 pub use conditions::{Attempt, RetryOn};
 pub use future::RetryFuture;
 pub use jitter::Jitter;
 pub use layer::RetryLayer;
 pub use policy::Retry;
 pub use service::RetryService;
-pub use shared::BudgetExhausted;
 pub use snapshot::Snapshot;
 
-pub use crate::budget::Budget;
+pub use crate::{
+    budget::{Budget, BudgetExhausted},
+    outcome::AnyError,
+};
 
 /// In events and as the default name.
 const CONCERN: &str = "retry";

@@ -172,12 +172,17 @@ impl<B, C> BodyProtocol<http::Response<B>> for Grpc<C> {
 }
 
 /// Every call may be repeated as far as its request goes: gRPC's methods do not say whether they are idempotent,
-/// so it is the status code that decides about a retry. The context travels in the extensions. The route is the
+/// so it is the status code that decides about a retry. None is taken to be idempotent where no status code has
+/// come yet. The context travels in the extensions. The route is the
 /// method, `/package.Service/Method`, if the path has that shape. The time that a request may take is in
 /// `grpc-timeout`; one that is malformed says nothing.
 impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
     fn repeatable(&self, _: &http::Request<B>) -> bool {
         true
+    }
+
+    fn idempotent(&self, _: &http::Request<B>) -> bool {
+        false
     }
 
     #[inline]
