@@ -28,7 +28,7 @@
 //! decide on failover before any body is read; a waiting call makes its token only after admission, so that
 //! queueing is never taken for slowness of the service.
 
-use std::{convert::Infallible, fmt, mem::ManuallyDrop, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
     context::CallContext,
@@ -344,6 +344,32 @@ impl<R, E: CallError> Classify<R, E> for OkIsSuccess {
         match result {
             Ok(_) => Outcome::SUCCESS,
             Err(error) => Outcome::of_error(error),
+        }
+    }
+}
+
+/// The judgement where there is no layer that could ask anything of an error: `Ok` is a success, `Err` a failure, or
+/// what the rejection in the error or in one of its causes says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyError {
+    _private: (),
+}
+
+impl AnyError {
+    #[cfg_attr(not(any(feature = "fallback", feature = "retry")), allow(dead_code))]
+    pub(crate) const fn protocol() -> Plain<Self> {
+        Plain::with(Self { _private: () })
+    }
+}
+
+impl<T, E: StdError + 'static> Classify<T, E> for AnyError {
+    fn classify(&self, result: &Result<T, E>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::SUCCESS,
+            Err(error) => match Rejected::find(error) {
+                Some(rejected) => Outcome::of_rejected(rejected),
+                None => Outcome::failure(Reason::Error),
+            },
         }
     }
 }

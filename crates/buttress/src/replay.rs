@@ -39,6 +39,10 @@ use crate::{
     outcome::{Classify, Outcome, Plain, Protocol, RequestProtocol},
 };
 
+/// The longest body that a policy may be told to remember.
+#[cfg_attr(not(any(feature = "fallback", feature = "retry")), allow(dead_code))]
+pub(crate) const MAX_BODY: u64 = 1 << 30;
+
 /// The service below takes the body type that the caller has. The mode by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Same;

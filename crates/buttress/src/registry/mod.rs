@@ -29,6 +29,8 @@ use std::{
 
 pub use drill::{Drill, DrillError};
 pub(crate) use event::Emitter;
+#[cfg_attr(not(any(feature = "fallback", feature = "retry")), allow(unused_imports))]
+pub(crate) use event::News;
 pub use event::{Created, Detail, Event, Lagged, PolicyChanged, Subscription};
 
 use crate::value::{Table, Value};

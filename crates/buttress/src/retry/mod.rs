@@ -83,7 +83,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use builder::RetryBuilder;
-pub use call::{AnyError, Call};
+pub use call::Call;
 pub use conditions::{Attempt, RetryOn};
 pub use future::RetryFuture;
 pub use jitter::Jitter;
@@ -93,7 +93,7 @@ pub use service::RetryService;
 pub use shared::BudgetExhausted;
 pub use snapshot::Snapshot;
 
-pub use crate::budget::Budget;
+pub use crate::{budget::Budget, outcome::AnyError};
 
 /// In events and as the default name.
 const CONCERN: &str = "retry";

@@ -15,7 +15,7 @@ use crate::{
     budget::{Purse, is_look_due},
     clock::{self, Instant},
     random::Source,
-    registry::{Emitter, PolicyChanged},
+    registry::{Emitter, News, PolicyChanged},
     striped::Striped,
 };
 
@@ -24,11 +24,9 @@ pub(super) struct Shared {
     pub(super) options: ArcSwap<RetryBuilder>,
     pub(super) source: Source,
     purse: Purse,
-    /// When the budget last refused, in seconds of the policy's life, counted from 1.
-    refused: AtomicU64,
+    refused: News,
     pub(super) events: Emitter,
     pub(super) name: OnceLock<Arc<str>>,
-    born: Instant,
     pub(super) books: Striped<8>,
 }
 
@@ -58,9 +56,6 @@ pub(super) struct Plan {
     pub(super) retry_non_idempotent: bool,
 }
 
-/// For how long the budget must have refused nothing before the next refusal is news.
-const QUIET_SECONDS: u64 = 10;
-
 impl Shared {
     pub(super) fn new(options: RetryBuilder) -> Self {
         let name = OnceLock::new();
@@ -76,10 +71,9 @@ impl Shared {
             source: Source::new(options.seed),
             options: ArcSwap::from_pointee(options),
             purse: Purse::new(),
-            refused: AtomicU64::new(0),
+            refused: News::new(),
             events: Emitter::default(),
             name,
-            born: clock::now(),
             books: Striped::new(),
         }
     }
@@ -117,18 +111,10 @@ impl Shared {
             return true;
         };
         let granted = self.purse.withdraw(budget, now, self.calls());
-        if !granted {
-            self.refused(now);
-        }
-        granted
-    }
-
-    fn refused(&self, now: Instant) {
-        let second = now.saturating_duration_since(self.born).as_secs() + 1;
-        let before = self.refused.swap(second, Relaxed);
-        if before == 0 || second >= before + QUIET_SECONDS {
+        if !granted && self.refused.happens(now) {
             self.events.emit(CONCERN, self.name(), || BudgetExhausted);
         }
+        granted
     }
 
     pub(super) fn reconfigure(&self, mut options: RetryBuilder) {
