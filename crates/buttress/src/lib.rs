@@ -49,6 +49,7 @@
 //! | module | feature | what it does |
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
+//! | `fallback` | `fallback` (default) | answers in place of a service that fails: a value, a function, another service |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
@@ -89,6 +90,8 @@ pub mod context;
 mod directory;
 pub mod duration;
 pub mod error;
+#[cfg(feature = "fallback")]
+pub mod fallback;
 pub mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
