@@ -88,6 +88,9 @@ async fn exactly_what_is_named_is_answered() {
             );
         }
     }
+    let by_choice = Outcome::new(Verdict::Success, Reason::HttpStatus(410));
+    let (answered, _) = judged(Some(vec![Condition::HttpStatus(410)]), by_choice).await;
+    assert!(!answered, "what the protocol calls a success is one");
     let both = vec![Condition::HttpStatus(410), RejectionKind::Shed.into()];
     for outcome in all {
         let (answered, _) = judged(Some(both.clone()), outcome).await;

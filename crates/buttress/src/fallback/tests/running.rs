@@ -40,7 +40,10 @@ async fn what_it_is_for_and_what_it_answers_can_be_changed() {
         answer(&clone, Err(rejected(RejectionKind::Shed))).await,
         Ok("instead")
     );
-    assert_eq!(&*clone.name(), "rates");
+    assert_eq!(
+        (&*clone.name(), clone.options().name.as_deref()),
+        ("rates", Some("rates"))
+    );
 
     fallback.reconfigure(Fallback::value("anew")).expect("valid");
     assert_eq!(answer(&clone, BROKEN).await, Ok("anew"));

@@ -197,7 +197,7 @@ async fn a_grpc_message_may_be_empty() {
 fn the_body_of_a_refused_interceptor_is_the_services_own() {
     let body = FallbackBody::<Full<Bytes>, StaticBody>::default();
     assert!(!body.is_local() && body.is_end_stream());
-    assert!(StaticBody::default().is_end_stream());
+    assert!(StaticBody::default().is_end_stream() && StaticBody::from("").is_end_stream());
 }
 
 // ===== another service =====
