@@ -58,7 +58,8 @@
 //! | [`registry`] | always | policies by name: read, drill, listen |
 //! | `http` | `http` | verdicts at the real end of HTTP and gRPC responses; refusals as responses |
 //!
-//! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data.
+//! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data;
+//! `tower-retry` makes a `Retry` a policy of tower's own retry layer.
 //!
 //! # Vocabulary
 //!

@@ -317,6 +317,12 @@ pub trait RequestProtocol<Request> {
     fn limit_timeout(&self, request: &mut Request, limit: Duration) {
         let _ = (request, limit);
     }
+
+    /// Has the request say which attempt it is (the first is 1), where it can say that. Of a first attempt there is
+    /// nothing to say.
+    fn say_attempt(&self, request: &mut Request, attempt: u32) {
+        let _ = (request, attempt);
+    }
 }
 
 /// A service that is neither HTTP nor gRPC: a function, a database call. `Ok` is a success and `Err` a failure

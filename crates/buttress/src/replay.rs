@@ -115,8 +115,7 @@ pub trait Replay<Request, M = Same>: RequestProtocol<Request> {
         context: CallContext,
     ) -> Result<(), CallContext>;
 
-    /// Tells the service which attempt this is (the first is 1), in the way that the protocol has for it, if it
-    /// has one. Of a first attempt there is nothing to tell.
+    /// [Says](RequestProtocol::say_attempt) in the request of an attempt which one it is.
     fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
         let _ = (request, attempt);
     }

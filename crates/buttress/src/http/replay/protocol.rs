@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request};
+use http::Request;
 use http_body::Body;
 
 use super::{BodyMode, ReplayBody, SavedRequest};
@@ -10,12 +10,6 @@ use crate::{
     outcome::RequestProtocol,
     replay::Replay,
 };
-
-/// The number of an attempt after the first, 2 and up.
-static RETRY_ATTEMPT: HeaderName = HeaderName::from_static("x-retry-attempt");
-
-/// How many attempts went before this one (gRFC A6).
-static PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 fn pass<M: BodyMode<B>, B>(mode: &M, request: Request<B>) -> Request<M::Body> {
     request.map(|body| mode.body(ReplayBody::pass(body)))
@@ -36,10 +30,6 @@ where
 fn again<M: BodyMode<B>, B>(mode: &M, saved: &SavedRequest) -> Option<Request<M::Body>> {
     let body = saved.body().again()?;
     Some(Request::from_parts(saved.head().clone(), mode.body(body)))
-}
-
-fn announce<B>(request: &mut Request<B>, name: &HeaderName, value: u32) {
-    request.headers_mut().insert(name, HeaderValue::from(value));
 }
 
 /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `x-retry-attempt`.
@@ -77,9 +67,7 @@ where
     }
 
     fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
-        if attempt > 1 {
-            announce(request, &RETRY_ATTEMPT, attempt);
-        }
+        self.say_attempt(request, attempt);
     }
 }
 
@@ -118,8 +106,6 @@ where
     }
 
     fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
-        if attempt > 1 {
-            announce(request, &PREVIOUS_ATTEMPTS, attempt - 1);
-        }
+        self.say_attempt(request, attempt);
     }
 }
