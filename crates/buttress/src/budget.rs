@@ -33,6 +33,7 @@ use std::{fmt, time::Duration};
 use crate::{
     clock::{self, Instant},
     config::{Problems, Setting},
+    registry::News,
     sync::atomic::{
         AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed},
@@ -139,12 +140,8 @@ pub(crate) struct Purse {
     earned: AtomicU64,
     /// When the second of the free ones began, in milliseconds (40 bits), and how many were taken in it (24 bits).
     free: AtomicU64,
-    /// When the budget last refused, in seconds of the purse's life, counted from 1.
-    refused: AtomicU64,
+    refused: News,
 }
-
-/// For how long the budget must have refused nothing before the next refusal is news.
-const QUIET_SECONDS: u64 = 10;
 
 /// How many calls may pass between two looks at the books. A power of two.
 const CALLS_A_LOOK: u64 = 64;
@@ -166,7 +163,7 @@ impl Purse {
             counted: AtomicU64::new(0),
             earned: AtomicU64::new(0),
             free: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            refused: News::new(),
         }
     }
 
@@ -191,9 +188,7 @@ impl Purse {
 
     /// Notes that the budget has refused a call; whether that is [worth telling](BudgetExhausted).
     pub(crate) fn refusal_is_news(&self, now: Instant) -> bool {
-        let second = self.age(now).as_secs() + 1;
-        let before = self.refused.swap(second, Relaxed);
-        before == 0 || second >= before + QUIET_SECONDS
+        self.refused.happens(now)
     }
 
     /// How many extra calls could be made at once.

@@ -49,6 +49,7 @@
 //! | module | feature | what it does |
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
+//! | `fallback` | `fallback` (default) | answers in place of a service that fails: a value, a function, another service |
 //! | `hedge` | `hedge` (default) | calls a second time what is slow, and takes the first answer |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
@@ -58,7 +59,8 @@
 //! | [`registry`] | always | policies by name: read, drill, listen |
 //! | `http` | `http` | verdicts at the real end of HTTP and gRPC responses; refusals as responses |
 //!
-//! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data.
+//! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data;
+//! `tower-retry` makes a `Retry` a policy of tower's own retry layer.
 //!
 //! # Vocabulary
 //!
@@ -90,6 +92,8 @@ pub mod context;
 mod directory;
 pub mod duration;
 pub mod error;
+#[cfg(feature = "fallback")]
+pub mod fallback;
 #[cfg(feature = "hedge")]
 pub mod hedge;
 pub mod histogram;

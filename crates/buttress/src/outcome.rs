@@ -337,6 +337,12 @@ pub trait RequestProtocol<Request> {
     fn limit_timeout(&self, request: &mut Request, limit: Duration) {
         let _ = (request, limit);
     }
+
+    /// Has the request say which attempt it is (the first is 1), where it can say that. Of a first attempt there is
+    /// nothing to say.
+    fn say_attempt(&self, request: &mut Request, attempt: u32) {
+        let _ = (request, attempt);
+    }
 }
 
 /// A service that is neither HTTP nor gRPC: a function, a database call. `Ok` is a success and `Err` a failure
@@ -388,7 +394,10 @@ impl<R, E: StdError + 'static> Classify<R, E> for AnyError {
 }
 
 impl AnyError {
-    #[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
+    #[cfg_attr(
+        not(any(feature = "fallback", feature = "hedge", feature = "retry")),
+        allow(dead_code)
+    )]
     pub(crate) const fn protocol() -> Plain<Self> {
         Plain::with(Self { _private: () })
     }

@@ -1,13 +1,10 @@
 //! A retry from a configuration file.
 
-use super::{
-    Backoff, Jitter,
-    builder::{MAX_BODY, RetryBuilder},
-    conditions::RetryOn,
-};
+use super::{Backoff, Jitter, builder::RetryBuilder, conditions::RetryOn};
 use crate::{
     budget::Budget,
     config::{Section, Setting},
+    replay::MAX_BODY,
     value::Value,
 };
 

@@ -4,7 +4,7 @@ mod timeout;
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::Body;
 
 pub(super) use code::GRPC_STATUS;
@@ -50,6 +50,9 @@ use crate::{
 pub struct Grpc<C = CodeVerdict> {
     classify: C,
 }
+
+/// How many attempts went before this one (gRFC A6).
+static PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 const MISSING: Outcome = Outcome::failure(Reason::MissingGrpcStatus);
 
@@ -218,5 +221,13 @@ impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
 
     fn limit_timeout(&self, request: &mut http::Request<B>, limit: Duration) {
         timeout::lower(request.headers_mut(), limit);
+    }
+
+    fn say_attempt(&self, request: &mut http::Request<B>, attempt: u32) {
+        if attempt > 1 {
+            request
+                .headers_mut()
+                .insert(&PREVIOUS_ATTEMPTS, (attempt - 1).into());
+        }
     }
 }
