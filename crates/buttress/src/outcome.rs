@@ -28,7 +28,7 @@
 //! decide on failover before any body is read; a waiting call makes its token only after admission, so that
 //! queueing is never taken for slowness of the service.
 
-use std::{convert::Infallible, fmt, mem::ManuallyDrop, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
     clock::Instant,
@@ -288,6 +288,12 @@ pub trait RequestProtocol<Request> {
     /// May the request be sent a second time without harm? An idempotent method, or a key that makes it so.
     fn repeatable(&self, request: &Request) -> bool;
 
+    /// May the request be sent a second time while the first is still at work, or though it may have been carried
+    /// out? Where nothing but the request has a say in whether it is repeatable, the two are one.
+    fn idempotent(&self, request: &Request) -> bool {
+        self.repeatable(request)
+    }
+
     /// The context that the request carries, if it can carry one and does.
     fn context<'a>(&self, request: &'a Request) -> Option<&'a CallContext>;
 
@@ -331,6 +337,12 @@ pub trait RequestProtocol<Request> {
     fn limit_timeout(&self, request: &mut Request, limit: Duration) {
         let _ = (request, limit);
     }
+
+    /// Has the request say which attempt it is (the first is 1), where it can say that. Of a first attempt there is
+    /// nothing to say.
+    fn say_attempt(&self, request: &mut Request, attempt: u32) {
+        let _ = (request, attempt);
+    }
 }
 
 /// A service that is neither HTTP nor gRPC: a function, a database call. `Ok` is a success and `Err` a failure
@@ -343,6 +355,13 @@ pub struct Plain<C = OkIsSuccess> {
 /// The judgement of [`Plain`] by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OkIsSuccess {
+    _private: (),
+}
+
+/// The judgement over functions whose errors are any [`std::error::Error`]: `Ok` is a success, `Err` a failure, or what
+/// the rejection in the error or in one of its causes says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyError {
     _private: (),
 }
 
@@ -359,6 +378,28 @@ impl<R, E: CallError> Classify<R, E> for OkIsSuccess {
             Ok(_) => Outcome::SUCCESS,
             Err(error) => Outcome::of_error(error),
         }
+    }
+}
+
+impl<R, E: StdError + 'static> Classify<R, E> for AnyError {
+    fn classify(&self, result: &Result<R, E>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::SUCCESS,
+            Err(error) => match Rejected::find(error) {
+                Some(rejected) => Outcome::of_rejected(rejected),
+                None => Outcome::failure(Reason::Error),
+            },
+        }
+    }
+}
+
+impl AnyError {
+    #[cfg_attr(
+        not(any(feature = "fallback", feature = "hedge", feature = "retry")),
+        allow(dead_code)
+    )]
+    pub(crate) const fn protocol() -> Plain<Self> {
+        Plain::with(Self { _private: () })
     }
 }
 

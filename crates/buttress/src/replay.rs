@@ -39,6 +39,10 @@ use crate::{
     outcome::{Classify, Outcome, Plain, Protocol, RequestProtocol},
 };
 
+/// The longest body that a policy may be told to remember.
+#[cfg_attr(not(any(feature = "fallback", feature = "retry")), allow(dead_code))]
+pub(crate) const MAX_BODY: u64 = 1 << 30;
+
 /// The service below takes the body type that the caller has. The mode by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Same;
@@ -111,8 +115,7 @@ pub trait Replay<Request, M = Same>: RequestProtocol<Request> {
         context: CallContext,
     ) -> Result<(), CallContext>;
 
-    /// Tells the service which attempt this is (the first is 1), in the way that the protocol has for it, if it
-    /// has one. Of a first attempt there is nothing to tell.
+    /// [Says](RequestProtocol::say_attempt) in the request of an attempt which one it is.
     fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
         let _ = (request, attempt);
     }

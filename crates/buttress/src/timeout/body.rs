@@ -15,7 +15,10 @@ use super::{
 };
 #[cfg(feature = "http")]
 use crate::error::BoxError;
-use crate::{clock::Instant, directory::Id};
+use crate::{
+    clock::{self, Instant},
+    directory::Id,
+};
 
 pin_project! {
     /// A response body that breaks off with an error when it takes too long.
@@ -150,7 +153,7 @@ fn poll_limit(
     // was set in an earlier silence, it is set anew.
     debug_assert!(timer.deadline() <= moment);
     loop {
-        ready!(timer::poll_over(timer.as_mut(), cx));
+        ready!(clock::poll_over(timer.as_mut(), cx));
         if timer.deadline() >= moment {
             return Poll::Ready(limit);
         }

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request};
+use http::Request;
 use http_body::Body;
 
 use super::{BodyMode, ReplayBody, SavedRequest};
@@ -10,12 +10,6 @@ use crate::{
     outcome::RequestProtocol,
     replay::Replay,
 };
-
-/// The number of an attempt after the first, 2 and up.
-static RETRY_ATTEMPT: HeaderName = HeaderName::from_static("x-retry-attempt");
-
-/// How many attempts went before this one (gRFC A6).
-static PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 fn pass<M: BodyMode<B>, B>(mode: &M, request: Request<B>) -> Request<M::Body> {
     request.map(|body| mode.body(ReplayBody::pass(body)))
@@ -38,12 +32,8 @@ fn again<M: BodyMode<B>, B>(mode: &M, saved: &SavedRequest) -> Option<Request<M:
     Some(Request::from_parts(saved.head().clone(), mode.body(body)))
 }
 
-/// The two protocols differ in how an attempt after the first is told.
 macro_rules! replayed {
-    ($(
-        $(#[$meta:meta])*
-        $Protocol:ident: $header:ident = |$attempt:ident| $value:expr;
-    )*) => {$(
+    ($($(#[$meta:meta])* $Protocol:ident)*) => {$(
         $(#[$meta])*
         impl<B, C, M> Replay<Request<B>, M> for $Protocol<C>
         where
@@ -78,10 +68,8 @@ macro_rules! replayed {
                 self.set_context(request, context)
             }
 
-            fn announce_attempt(&self, request: &mut Self::Request, $attempt: u32) {
-                if $attempt > 1 {
-                    request.headers_mut().insert(&$header, HeaderValue::from($value));
-                }
+            fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
+                self.say_attempt(request, attempt);
             }
         }
     )*};
@@ -89,7 +77,7 @@ macro_rules! replayed {
 
 replayed! {
     /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `x-retry-attempt`.
-    Http: RETRY_ATTEMPT = |attempt| attempt;
+    Http
     /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `grpc-previous-rpc-attempts`.
-    Grpc: PREVIOUS_ATTEMPTS = |attempt| attempt - 1;
+    Grpc
 }
