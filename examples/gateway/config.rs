@@ -3,7 +3,7 @@
 use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
 
 use buttress::{
-    ConfigError,
+    ConfigError, Http,
     config::{self, Section},
     stack::ClientConfig,
     value::Table,
@@ -31,7 +31,7 @@ pub(crate) struct Config {
     /// Where requests go.
     pub(crate) endpoint: Endpoint,
     /// What stands around the upstream.
-    pub(crate) policies: ClientConfig,
+    pub(crate) policies: ClientConfig<Http>,
 }
 
 impl Config {

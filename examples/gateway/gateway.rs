@@ -3,7 +3,7 @@
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use buttress::{
-    Registry, Stack,
+    Http, Registry, Stack,
     metrics::Metrics,
     recover::Recover,
     stack::{ClientConfig, ServerConfig},
@@ -87,7 +87,7 @@ impl Gateway {
 
 /// What stands in front: books and panic recovery of its own, where the file has them on. The breaker stands around
 /// the upstream, whose state it is about.
-fn in_front(behind: &ClientConfig) -> ServerConfig {
+fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
     let mut config = ServerConfig::default();
     config.metrics = behind.metrics.as_ref().map(|_| Metrics::new());
     config.recover = behind.recover.as_ref().map(|_| Recover::new());

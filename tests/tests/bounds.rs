@@ -10,6 +10,7 @@ use axum::{
 use buttress::{
     Grpc, Http, Outcome, Plain, Stack,
     circuit_breaker::CircuitBreaker,
+    hedge::Hedge,
     http::{ClassifyHead, ReplayBody, ResponseHead, StatusVerdict},
     metrics::Metrics,
     replay::Bare,
@@ -146,6 +147,7 @@ macro_rules! client {
     ($stack:expr) => {
         common!($stack)
             .retry(Retry::standard())
+            .hedge(Hedge::new())
             .total_timeout(SECOND)
             .and_then(|stack| stack.attempt_timeout(SECOND))
             .expect("a second is a limit")
@@ -229,6 +231,7 @@ async fn tonic_takes_a_stack_on_both_sides() {
 
     let stack: FullClient<Grpc, _> = client!(Stack::grpc_client("s"))
         .request_body(tonic::body::Body::new)
+        .full()
         .build();
     let service = for_interceptor(for_generated_client(for_all::<_, Request<tonic::body::Body>>(
         stack.clone().service(channel()),
@@ -334,18 +337,22 @@ async fn whole_stacks_have_types_that_can_be_named() {
     let on = Named {
         _grpc: client!(Stack::grpc_client("s"))
             .body_mode(bodies::tonic())
+            .full()
             .build()
             .service(channel()),
         _hyper: client!(Stack::http_client("s"))
             .protocol(Http::with(Lenient))
             .any_request_body()
+            .full()
             .build()
             .service(hyper()),
         _reqwest: client!(Stack::http_client("s"))
             .request_body::<fn(_) -> _>(reqwest::Body::wrap)
+            .full()
             .build()
             .service(ReqwestView::new(reqwest::Client::new())),
         _plain: client!(Stack::new("s"))
+            .full()
             .build()
             .service(tower::service_fn(answer)),
         _api: server!(Stack::http_server("s")).build(),

@@ -269,7 +269,7 @@ pub(crate) struct InAttempt {
 }
 
 impl InAttempt {
-    #[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
+    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
     #[inline]
     pub(crate) fn enter(attempt: u32) -> Self {
         let outer = MARK.get();

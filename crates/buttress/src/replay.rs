@@ -62,6 +62,13 @@ impl<F> std::fmt::Debug for With<F> {
     }
 }
 
+/// For a layer inside of another that keeps requests: the caller's body is a `ReplayBody` around another already, and
+/// is not wrapped once more. The service below takes what the mode `M` makes of that.
+///
+/// A stack puts it where it belongs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Again<M>(pub M);
+
 /// A protocol whose requests can be kept, to be sent again.
 ///
 /// What may be sent a second time without harm is [`RequestProtocol::repeatable`]; what *can* be, because all of

@@ -34,7 +34,7 @@
 //! | [`Fallback::service`] | the answer, or the error, of another service to the same request | a clone; over HTTP the head, and up to 64 KiB of body while it is sent |
 //!
 //! Over HTTP and gRPC the answer is a response of any body that has the service's kind of data; what comes out is a
-//! [`FallbackBody`] of either. [`Fallback::response`] and [`Fallback::grpc_message`] take one that is written down. For
+//! [`FallbackBody`] of either. `Fallback::response` and `Fallback::grpc_message` take one that is written down. For
 //! a plain service it is of the service's own type.
 //!
 //! # What it is for

@@ -89,9 +89,10 @@
 //!
 //! # Cost
 //!
-//! A call that is answered at once costs a copy of the request, a clone of the service and two counters: no clock, no
-//! timer, no allocation but what the copies are. One that has to wait costs two looks at the clock and a timer of
-//! tokio's, in place. No lock, no box, no task.
+//! A call that is answered at once costs a copy of the request, a clone of the service and a few counters: no timer, no
+//! look at the clock but one in 32 calls, and no allocation but what the copies are. One that has to wait costs two
+//! looks at the clock and a timer of tokio's, in place. No lock, no box, no task. Time begins with the first poll that
+//! finds the first attempt pending.
 
 mod after;
 mod builder;

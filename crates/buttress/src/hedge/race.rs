@@ -1,13 +1,15 @@
 //! Two attempts at one call, the second made if the first is slow or fails.
 //!
 //! ```text
-//!                        answers                                                    
-//!   first   ────────────────┬──────────────▶ the answer, the other attempt is dropped
-//!                           │ fails                                                 
-//!                           ▼                                                       
-//!   second  idle ─▶ waiting ─▶ starting ─▶ running ─▶ over                           
-//!            └────────────────▲  its service is made ready, then called              
-//!             no delay is known; later, or refused: only a failure starts it         
+//!  first    running ──▶ has answered: the call is over, the second attempt is dropped
+//!              │
+//!              └──────▶ has failed: the second starts at once, or is waited for
+//!
+//!  second   idle ──▶ waiting ──▶ starting ──▶ running ──▶ has answered: the call is over, the first is dropped
+//!             │     for its time  its service    │
+//!             │         │         is made ready  └──────▶ has failed, or was refused: over
+//!             └─────────┴──▶ dormant: no time is known, or it came and a second attempt was not possible;
+//!                            only a failure of the first can start it now
 //! ```
 //!
 //! # Which result the caller gets

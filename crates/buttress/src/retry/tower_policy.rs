@@ -31,9 +31,9 @@ use crate::{
 /// let calls = AtomicU32::new(0);
 /// let mut service = ServiceBuilder::new().retry(retry.tower_policy()).service(service_fn(|()| {
 ///     let call = calls.fetch_add(1, Relaxed) + 1;
-///     async move { if call < 3 { Err(Error::Inner("busy")) } else { Ok(call) } }
+///     async move { if call < 3 { Err(Error::Inner(std::io::Error::other("busy"))) } else { Ok(call) } }
 /// }));
-/// assert_eq!(service.ready().await?.call(()).await, Ok(3));
+/// assert_eq!(service.ready().await?.call(()).await?, 3);
 /// assert_eq!(retry.snapshot().recovered, 1);
 /// # Ok(()) }
 /// ```
@@ -124,7 +124,6 @@ where
         let course = self.course.as_mut()?;
         let wait = course.next(self.protocol.verdict(result), || true)?;
         if let Some(context) = self.protocol.context_mut(request) {
-            context.set_repeated();
             context.set_attempt(course.attempt());
         }
         if course.announces() {

@@ -6,7 +6,10 @@ use super::{Server, ServerSlots};
 use crate::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerBuilder},
     config::Section,
+    fallback::{Fallback, FileFallback},
+    hedge::{Hedge, HedgeBuilder},
     metrics::Metrics,
+    outcome::Plain,
     recover::Recover,
     retry::{Retry, RetryBuilder},
     timeout::Timeouts,
@@ -23,9 +26,14 @@ use crate::{
 /// total = "10s"
 /// [retry]                         # the options of `RetryBuilder`
 /// max_attempts = 3
+/// [hedge]                         # the options of `HedgeBuilder`
+/// after = "p95"
 /// [circuit_breaker]               # the options of `CircuitBreakerBuilder`
 /// consecutive_failures = 5
 /// open_for = "30s"
+/// [fallback]                      # a response, if `P` has one: see `FallbackBuilder::read`
+/// status = 200
+/// body = '{"cached":true}'
 /// ```
 ///
 /// With the `serde` feature it deserialises from any format; unknown keys and bad values are all named in the one
@@ -45,17 +53,23 @@ use crate::{
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// `P` is the protocol of the stack, which says what a fallback from a file can answer with: see [`FileFallback`].
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct ClientConfig {
+pub struct ClientConfig<P: FileFallback = Plain> {
     /// Counting; key `metrics`, on by default.
     pub metrics: Option<Metrics>,
     /// Panic recovery; key `recover`, on by default.
     pub recover: Option<Recover>,
     /// Time limits; section `timeouts`, off by default.
     pub timeouts: Timeouts,
+    /// What answers in place of the service; section `fallback`, off by default.
+    pub fallback: Option<Fallback<P::Answer>>,
     /// Calling again; section `retry`, off by default.
     pub retry: Option<Retry>,
+    /// Calling a second time what is slow; section `hedge`, off by default.
+    pub hedge: Option<Hedge>,
     /// The circuit breaker; section `circuit_breaker`, off by default.
     pub circuit_breaker: Option<CircuitBreaker>,
 }
@@ -63,8 +77,8 @@ pub struct ClientConfig {
 /// The policies of a server's stack, read from plain data as those of a [client](ClientConfig)'s are. The `timeouts`
 /// are read by [`Timeouts::read_inbound`].
 ///
-/// There is no `retry` among them: who called is the one to call again. A section of that name is an error that says
-/// so.
+/// There is no `fallback`, `retry` or `hedge` among them: who called is the one to call again. A section of such a name
+/// is an error that says so.
 ///
 /// ```
 /// # #[cfg(feature = "serde")] {
@@ -93,13 +107,15 @@ pub struct ServerConfig {
     pub circuit_breaker: Option<CircuitBreaker>,
 }
 
-impl Default for ClientConfig {
+impl<P: FileFallback> Default for ClientConfig<P> {
     fn default() -> Self {
         Self {
             metrics: Some(Metrics::new()),
             recover: Some(Recover::new()),
             timeouts: Timeouts::default(),
+            fallback: None,
             retry: None,
+            hedge: None,
             circuit_breaker: None,
         }
     }
@@ -117,7 +133,21 @@ impl Default for ServerConfig {
     }
 }
 
-impl ClientConfig {
+impl<P: FileFallback> Clone for ClientConfig<P> {
+    fn clone(&self) -> Self {
+        Self {
+            metrics: self.metrics.clone(),
+            recover: self.recover.clone(),
+            timeouts: self.timeouts.clone(),
+            fallback: self.fallback.clone(),
+            retry: self.retry.clone(),
+            hedge: self.hedge.clone(),
+            circuit_breaker: self.circuit_breaker.clone(),
+        }
+    }
+}
+
+impl<P: FileFallback> ClientConfig<P> {
     /// Reads the policies from a section, which may hold other keys as well.
     #[must_use]
     pub fn read(section: &mut Section<'_, '_>) -> Self {
@@ -125,8 +155,13 @@ impl ClientConfig {
             metrics: metrics(section),
             recover: recover(section),
             timeouts: timeouts(section, Timeouts::read),
+            fallback: section.setting("fallback").and_then(P::read),
             retry: section.section("retry").and_then(|mut section| {
                 let options = RetryBuilder::read(&mut section);
+                section.accept(options.build())
+            }),
+            hedge: section.section("hedge").and_then(|mut section| {
+                let options = HedgeBuilder::read(&mut section);
                 section.accept(options.build())
             }),
             circuit_breaker: circuit_breaker(section),
@@ -137,7 +172,7 @@ impl ClientConfig {
 #[cfg(feature = "http")]
 impl ServerConfig {
     /// Sections that only a client has.
-    const MISPLACED: [&'static str; 1] = ["retry"];
+    const MISPLACED: [&'static str; 3] = ["fallback", "hedge", "retry"];
 
     /// Reads the policies from a section, which may hold other keys as well.
     #[must_use]
@@ -176,7 +211,7 @@ fn circuit_breaker(section: &mut Section<'_, '_>) -> Option<CircuitBreaker> {
 }
 
 #[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for ClientConfig {
+impl<'de, P: FileFallback> serde::Deserialize<'de> for ClientConfig<P> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = crate::value::Table::deserialize(deserializer)?;
         crate::config::read(&table, |root| Self::read(root)).map_err(serde::de::Error::custom)
@@ -191,19 +226,23 @@ impl<'de> serde::Deserialize<'de> for ServerConfig {
     }
 }
 
-impl<P, M, S> Stack<Client<P, M>, S> {
-    /// Fills every slot with what a file says, in place of what stood there.
-    pub fn config<E, O, I>(self, config: ClientConfig) -> Stack<Client<P, M>, ClientSlots<E, O, I>>
+impl<P: FileFallback, M, S> Stack<Client<P, M>, S> {
+    /// Fills every slot with what a file says, in place of what stood there. A [`protocol`](Self::protocol) of your own
+    /// is set after it.
+    pub fn config<E, O, I>(self, config: ClientConfig<P>) -> Stack<Client<P, M>, ClientSlots<P, E, O, I>>
     where
-        S: Fill<Client<P, M>, Full = ClientSlots<E, O, I>>,
+        S: Fill<Client<P, M>, Full = ClientSlots<P, E, O, I>>,
     {
-        self.full()
-            .metrics(config.metrics)
-            .recover_with(config.recover)
-            .total_timeout(config.timeouts.total)
-            .retry(config.retry)
-            .circuit_breaker(config.circuit_breaker)
-            .attempt_timeout(config.timeouts.attempt)
+        let mut stack = self.full();
+        stack.slots.metrics = config.metrics;
+        stack.slots.recover = config.recover;
+        stack.slots.fallback = config.fallback;
+        stack.slots.total = config.timeouts.total;
+        stack.slots.retry = config.retry;
+        stack.slots.hedge = config.hedge;
+        stack.slots.breaker = config.circuit_breaker;
+        stack.slots.attempt = config.timeouts.attempt;
+        stack
     }
 }
 
@@ -214,11 +253,12 @@ impl<P, S> Stack<Server<P>, S> {
     where
         S: Fill<Server<P>, Full = ServerSlots<R, E, O, I>>,
     {
-        self.full()
-            .metrics(config.metrics)
-            .recover_with(config.recover)
-            .deadline(config.timeouts.total)
-            .circuit_breaker(config.circuit_breaker)
-            .handler_timeout(config.timeouts.attempt)
+        let mut stack = self.full();
+        stack.slots.metrics = config.metrics;
+        stack.slots.recover = config.recover;
+        stack.slots.total = config.timeouts.total;
+        stack.slots.breaker = config.circuit_breaker;
+        stack.slots.attempt = config.timeouts.attempt;
+        stack
     }
 }

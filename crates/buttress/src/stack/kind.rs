@@ -1,5 +1,6 @@
 //! What a stack is put around, and what follows from it.
 
+use super::keeps::{self, Keeps, Mode};
 use crate::replay::Same;
 
 /// The kind of a stack around a service that is called, speaking the protocol `P`. `M` says which request
@@ -60,12 +61,27 @@ impl<P: Clone> Kind for Server<P> {
 #[diagnostic::on_unimplemented(
     message = "this has no place in the stack of a `{Self}`, which stands around a handler",
     label = "only for the stack of a client",
-    note = "whoever called is the one to call again: a retry belongs into the client's stack",
+    note = "whoever called is the one to call again: retry, hedge and fallback belong into the client's stack",
     note = "the time limits of a server are `.deadline(..)` and `.handler_timeout(..)`"
 )]
-pub trait Calls {}
+pub trait Calls {
+    /// The same kind as one sees it that may send requests again and stands between others that may; see [`Mode`].
+    type Between<Outer: Keeps, Inner: Keeps>;
 
-impl<P, M> Calls for Client<P, M> {}
+    /// The same, the value.
+    fn between<Outer: Keeps, Inner: Keeps>(&self) -> Self::Between<Outer, Inner>;
+}
+
+impl<P: Clone, M: Clone> Calls for Client<P, M> {
+    type Between<Outer: Keeps, Inner: Keeps> = Client<P, Mode<Outer, Inner, M>>;
+
+    fn between<Outer: Keeps, Inner: Keeps>(&self) -> Self::Between<Outer, Inner> {
+        Client {
+            protocol: self.protocol.clone(),
+            mode: keeps::mode::<Outer, Inner, M>(self.mode.clone()),
+        }
+    }
+}
 
 /// A kind of stack around a handler: `Server`.
 #[diagnostic::on_unimplemented(

@@ -37,8 +37,10 @@
 //!                                                 respond          refusals become responses
 //!  metrics                                        metrics
 //!  recover                                        recover
+//!  fallback
 //!  total timeout    sets the deadline             deadline         reads grpc-timeout
 //!  retry
+//!  hedge
 //!  circuit breaker                                circuit breaker
 //!  attempt timeout                                handler timeout
 //!  recover                                        recover
@@ -53,6 +55,9 @@
 //! * An attempt that times out is a failure to the breaker, and the retry may make another one.
 //! * The total ends everything, a wait between two attempts too. A retry does not begin to wait for what would come
 //!   after it. An attempt that it cuts off when that was [slow] already is a failure to the breaker all the same.
+//! * The fallback answers whatever comes of all that, the end of the total too, and the metrics count what the caller
+//!   sees. It has no part in the call's time.
+//! * Each attempt of a retry may be hedged; a failed one is the retry's business only when its hedge has failed, too.
 //! * The retry stands outside of the breaker: each attempt is a call to it, and when it opens, what is left of the
 //!   attempts is not made. A failed response, and with it what it holds further in, is dropped before the retry waits.
 //! * `respond` stands outside the metrics, which so see the rejection itself; outside it they could not tell our
@@ -60,7 +65,7 @@
 //! * The user's layers never have to know about rejections: [`inside`](Stack::inside) lies below the layer that
 //!   brings them in, [`outside`](Stack::outside) of a server above the one that answers them.
 //!
-//! A server has no retry: whoever called it is the one to call again. That does not compile:
+//! A server has no retry, hedge or fallback: whoever called it is the one to call again. That does not compile:
 //!
 //! ```compile_fail,E0277
 //! # #[cfg(not(all(feature = "http", feature = "retry")))] compile_error!("there is nothing to see");
@@ -74,10 +79,11 @@
 //!
 //! Over HTTP a retry asks which body the service below takes; [`replay`](crate::replay) has the whole story. By
 //! default it is the caller's own, if that is one that can be boxed. Else say what to make of it,
-//! `.request_body(axum::body::Body::new)`, or that the service takes any, as hyper-util's client does.
+//! `.request_body(axum::body::Body::new)`, or that the service takes any, as hyper-util's client does. However many
+//! layers may send a request again, its body is wrapped and remembered once, and the service gets one and the same type.
 //!
 //! ```
-//! # #[cfg(all(feature = "circuit-breaker", feature = "http", feature = "metrics", feature = "recover", feature = "retry", feature = "timeout"))] {
+//! # #[cfg(all(feature = "circuit-breaker", feature = "fallback", feature = "hedge", feature = "http", feature = "metrics", feature = "recover", feature = "retry", feature = "timeout"))] {
 //! use buttress::{Http, Stack, http::ReplayBody, replay::Bare, retry::Retry, stack::FullClient};
 //! use bytes::Bytes;
 //! use http::{Request, Response};
@@ -100,7 +106,7 @@
 //!
 //! Around a plain service, with every slot filled, nothing is allocated for a call whose first attempt succeeds, nor
 //! for one that is refused. Over HTTP there are the [`CallContext`](crate::CallContext) in the request's extensions,
-//! which carries the deadline, and what the retry keeps of the request: its head.
+//! which carries the deadline, and what retry and hedge keep of the request: a copy of its head each.
 //!
 //! # Why it is built like this
 //!
@@ -121,6 +127,8 @@ mod table;
 
 #[cfg(all(
     feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
     feature = "metrics",
     feature = "recover",
     feature = "retry",
@@ -129,12 +137,15 @@ mod table;
 mod config;
 #[cfg(all(
     feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
     feature = "metrics",
     feature = "recover",
     feature = "retry",
     feature = "timeout"
 ))]
 mod full;
+mod keeps;
 mod kind;
 #[cfg(feature = "timeout")]
 mod limit;
@@ -143,6 +154,7 @@ mod slots;
 
 use std::sync::Arc;
 
+pub use keeps::{Keeping, Keeps, Kept, Mode, Untouched};
 #[cfg(feature = "http")]
 pub use kind::Server;
 pub use kind::{Calls, Client, Handles, Kind};
@@ -324,6 +336,8 @@ impl<P, S> Stack<Server<P>, S> {
     test,
     not(loom),
     feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
     feature = "metrics",
     feature = "recover",
     feature = "retry",

@@ -69,13 +69,13 @@ pub trait Slot<K> {
     }
 
     /// Makes the layer, now that the kind of the stack is known. A policy that stands in two places is asked twice.
-    fn layer(&self, kind: &K, place: &Place) -> Self::Layer;
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer;
 }
 
 impl<K> Slot<K> for Identity {
     type Layer = Self;
 
-    fn layer(&self, _: &K, _: &Place) -> Self {
+    fn to_layer(&self, _: &K, _: &Place) -> Self {
         Self::new()
     }
 }
@@ -83,7 +83,7 @@ impl<K> Slot<K> for Identity {
 impl<K> Slot<K> for ErrorLayer {
     type Layer = Self;
 
-    fn layer(&self, _: &K, _: &Place) -> Self {
+    fn to_layer(&self, _: &K, _: &Place) -> Self {
         *self
     }
 }
@@ -92,7 +92,7 @@ impl<K> Slot<K> for ErrorLayer {
 impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
     type Layer = Self;
 
-    fn layer(&self, _: &K, _: &Place) -> Self {
+    fn to_layer(&self, _: &K, _: &Place) -> Self {
         self.clone()
     }
 }
@@ -116,7 +116,7 @@ macro_rules! policy_slot {
         impl<K: Kind> Slot<K> for Option<$Policy> {
             type Layer = $Layer;
 
-            fn layer(&self, kind: &K, place: &Place) -> Self::Layer {
+            fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
                 settle!(self, place);
                 Self::Layer::new(self.clone(), kind.protocol().clone())
             }
@@ -130,21 +130,32 @@ policy_slot! {
     "timeout": crate::timeout::Deadline => crate::timeout::DeadlineLayer<K::Protocol>;
 }
 
-#[cfg(feature = "retry")]
-impl<P: Clone, M: Clone> Slot<Client<P, M>> for Option<crate::retry::Retry> {
-    type Layer = crate::retry::RetryLayer<P, M>;
+/// Policies that may send a request again become the layers of their protocol, and of their body mode.
+macro_rules! client_slot {
+    ($($feature:literal: [$($generic:ident),*] $Policy:ty => $Layer:ty;)*) => {$(
+        #[cfg(feature = $feature)]
+        impl<P: Clone, M: Clone, $($generic: Send + Sync + 'static),*> Slot<Client<P, M>> for Option<$Policy> {
+            type Layer = $Layer;
 
-    fn layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
-        settle!(self, place);
-        Self::Layer::new(self.clone(), kind.protocol.clone(), kind.mode.clone())
-    }
+            fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
+                settle!(self, place);
+                Self::Layer::new(self.clone(), kind.protocol.clone(), kind.mode.clone())
+            }
+        }
+    )*};
+}
+
+client_slot! {
+    "fallback": [A, W] crate::fallback::Fallback<A, W> => crate::fallback::FallbackLayer<A, W, P, M>;
+    "retry": [] crate::retry::Retry => crate::retry::RetryLayer<P, M>;
+    "hedge": [] crate::hedge::Hedge => crate::hedge::HedgeLayer<P, M>;
 }
 
 #[cfg(feature = "circuit-breaker")]
 impl<K: Kind> Slot<K> for Option<crate::circuit_breaker::CircuitBreaker> {
     type Layer = crate::circuit_breaker::CircuitBreakerLayer<K::Protocol>;
 
-    fn layer(&self, kind: &K, place: &Place) -> Self::Layer {
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
         settle!(self, place);
         if let (Some(breaker), Some(limit)) = (self, place.attempt_limit()) {
             breaker.slow_after_if_unset(limit);
@@ -161,7 +172,7 @@ impl<K: Kind> Slot<K> for Option<crate::timeout::Timeout> {
         place.set_attempt_limit(self.as_ref().and_then(crate::timeout::Timeout::attempt_limit));
     }
 
-    fn layer(&self, kind: &K, place: &Place) -> Self::Layer {
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
         settle!(self, place);
         let layer = Self::Layer::new(self.clone(), kind.protocol().clone());
         if K::INBOUND { layer.inbound() } else { layer }

@@ -14,13 +14,17 @@ use tower_layer::Identity;
 use super::Server;
 #[cfg(feature = "timeout")]
 use super::TimeLimit;
-use super::{Build, Client, Place, Slot, Stack};
+use super::{Build, Calls, Client, Keeps, Place, Slot, Stack};
 // A build may leave out those who ask for them.
 #[allow(unused_imports)]
-use super::{Calls, Handles};
+use super::Handles;
 #[cfg(feature = "circuit-breaker")]
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::ErrorLayer;
+#[cfg(feature = "fallback")]
+use crate::fallback::Fallback;
+#[cfg(feature = "hedge")]
+use crate::hedge::Hedge;
 #[cfg(feature = "http")]
 use crate::http::respond::{Edge, RespondLayer, Responder};
 #[cfg(feature = "metrics")]
@@ -34,6 +38,7 @@ use crate::timeout::{Deadline, Timeout};
 
 with_every_concern! {
     use super::full::{Fill, FillSlot};
+    use crate::fallback::FileFallback;
 }
 
 slots! {
@@ -68,6 +73,16 @@ slots! {
             fn recover_with(recover: impl Into<Option<Recover>>) -> Option<Recover> = recover.into();
         }
 
+        fallback: FallbackSlot = Identity [Option<Fallback<<P as FileFallback>::Answer>> | Identity] {
+            /// Answers in place of the service where that cannot.
+            ///
+            /// It stands outside of the call's time limits. Where it is to be off, leave it out: `None` alone would not
+            /// say what it is that does not answer.
+            #[cfg(feature = "fallback")]
+            fn fallback<A, W>(fallback: impl Into<Option<Fallback<A, W>>>) -> Option<Fallback<A, W>>
+                where K: Calls = fallback.into();
+        }
+
         total: TotalSlot = Identity [Option<Deadline> | Option<Deadline>] {
             /// Ends the call with all its attempts, waits and backoffs after that long: a `Duration`, a [`Deadline`], or
             /// `None` for no end; see [`TimeLimit`]. Those further in know how much of it is left.
@@ -88,6 +103,14 @@ slots! {
             /// [`request_body`](Self::request_body).
             #[cfg(feature = "retry")]
             fn retry(retry: impl Into<Option<Retry>>) -> Option<Retry> where K: Calls = retry.into();
+        }
+
+        hedge: HedgeSlot = Identity [Option<Hedge> | Identity] {
+            /// Calls a second time what is slow, and takes the first answer. `None` is off.
+            ///
+            /// It asks of the service and of the request what [`retry`](Self::retry) does.
+            #[cfg(feature = "hedge")]
+            fn hedge(hedge: impl Into<Option<Hedge>>) -> Option<Hedge> where K: Calls = hedge.into();
         }
 
         breaker: BreakerSlot = Identity [Option<CircuitBreaker> | Option<CircuitBreaker>] {
@@ -131,8 +154,10 @@ slots! {
     client {
         metrics: MetricsSlot,
         recover: RecoverSlot,
+        fallback: FallbackSlot between ((), (RetrySlot, HedgeSlot)),
         total: TotalSlot,
-        retry: RetrySlot,
+        retry: RetrySlot between (FallbackSlot, HedgeSlot),
+        hedge: HedgeSlot between ((FallbackSlot, RetrySlot), ()),
         breaker: BreakerSlot,
         attempt: AttemptSlot,
         recover: RecoverSlot,

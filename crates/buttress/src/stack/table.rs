@@ -31,12 +31,12 @@ macro_rules! slots {
             setters! { [] $($slot: $Slot { $($setters)* })* }
         }
 
-        order! { [$($Slot)*] [P, M] Client<P, M>: $($client)* }
+        order! { [$($Slot)*] [P: Clone, M: Clone] Client<P, M>: $($client)* }
         #[cfg(feature = "http")]
-        order! { [$($Slot)*] [P] Server<P>: $($server)* }
+        order! { [$($Slot)*] [P: Clone] Server<P>: $($server)* }
 
         full! {
-            [$($Slot)*] [P, M] Client<P, M>: ClientSlots<ErrorSlot, Outside, Inside> {
+            [$($Slot)*] [P: FileFallback, M] Client<P, M>: ClientSlots<P, ErrorSlot, Outside, Inside> {
                 $($slot: $Slot => $Client,)*
             }
         }
@@ -94,12 +94,12 @@ macro_rules! setter {
     (
         [$($before:ident: $Before:ident,)*] $slot:ident [$($after:ident: $After:ident,)*]
         $(#[$meta:meta])*
-        fn $name:ident$(<$generic:ident $(: $Trait:path)?>)?($($argument:ident: $type:ty)?) -> $New:ty
+        fn $name:ident$(<$($generic:ident $(: $Trait:path)?),+>)?($($argument:ident: $type:ty)?) -> $New:ty
             $(where $Kind:ident: $Bound:ident)? = $value:expr;
         $($rest:tt)*
     ) => {
         $(#[$meta])*
-        pub fn $name$(<$generic $(: $Trait)?>)?(
+        pub fn $name$(<$($generic $(: $Trait)?),+>)?(
             self,
             $($argument: $type)?
         ) -> Stack<K, Slots<$($Before,)* $New, $($After,)*>>
@@ -120,37 +120,62 @@ macro_rules! setter {
     };
 }
 
-/// The order of the layers in one kind of stack, between the user's own.
+/// The order of the layers in one kind of stack, between the user's own. Of a slot whose layer may send requests again
+/// it says which such slots are further out, and which further in.
 macro_rules! order {
-    ([$($Slot:ident)*] [$($generic:ident),*] $Kind:ty: $($at:ident: $At:ident,)*) => {
-        impl<$($generic,)* $($Slot),*> Build<$Kind> for Slots<$($Slot),*>
+    (
+        [$($Slot:ident)*] [$($generic:ident: $Trait:ident),*] $Kind:ty:
+        $($at:ident: $At:ident $(between ($Outer:ty, $Inner:ty))?,)*
+    ) => {
+        impl<$($generic: $Trait,)* $($Slot),*> Build<$Kind> for Slots<$($Slot),*>
         where
-            $($At: Slot<$Kind>,)*
+            $($At: Slot<kind_at!($Kind $(, $Outer, $Inner)?)>,)*
+            $($($At: Keeps, $Outer: Keeps, $Inner: Keeps,)?)*
         {
-            type Layers = Chain!(Outside, $(<$At as Slot<$Kind>>::Layer,)* Inside,);
+            type Layers = Chain!(
+                Outside,
+                $(<$At as Slot<kind_at!($Kind $(, $Outer, $Inner)?)>>::Layer,)*
+                Inside,
+            );
 
             fn build(self, kind: &$Kind, mut place: Place) -> ServiceBuilder<Self::Layers> {
                 $(self.$at.prepare(&mut place);)*
                 ServiceBuilder::new()
                     .layer(self.outside)
-                    $(.layer(self.$at.layer(kind, &place)))*
+                    $(.layer(self.$at.to_layer(at!(kind $(, $Outer, $Inner)?), &place)))*
                     .layer(self.inside)
             }
         }
     };
 }
 
+/// The kind of stack as a slot sees it, whose layer may send requests again.
+macro_rules! kind_at {
+    ($Kind:ty) => { $Kind };
+    ($Kind:ty, $Outer:ty, $Inner:ty) => { <$Kind as Calls>::Between<$Outer, $Inner> };
+}
+
+/// The same, the value.
+macro_rules! at {
+    ($kind:ident) => {
+        $kind
+    };
+    ($kind:ident, $Outer:ty, $Inner:ty) => {
+        &$kind.between::<$Outer, $Inner>()
+    };
+}
+
 /// What a kind of stack has in its slots if it has something in each.
 macro_rules! full {
     (
-        [$($Slot:ident)*] [$($generic:ident),*]
+        [$($Slot:ident)*] [$($generic:ident $(: $Trait:ident)?),*]
         $Kind:ty: $Full:ident<$($own:ident),*> { $($slot:ident: $From:ident => $To:ty,)* }
     ) => {
         with_every_concern! {
             /// Slots of which each has its policy, which may be off. The layers that are no policies are as they are.
             pub type $Full<$($own),*> = Slots<$($To),*>;
 
-            impl<$($generic,)* $($Slot),*> Fill<$Kind> for Slots<$($Slot),*>
+            impl<$($generic $(: $Trait)?,)* $($Slot),*> Fill<$Kind> for Slots<$($Slot),*>
             where
                 $($From: FillSlot<$To>,)*
             {
@@ -169,6 +194,8 @@ macro_rules! with_every_concern {
     ($($item:item)*) => {$(
         #[cfg(all(
             feature = "circuit-breaker",
+            feature = "fallback",
+            feature = "hedge",
             feature = "metrics",
             feature = "recover",
             feature = "retry",

@@ -14,11 +14,8 @@ use super::{
     timer,
 };
 #[cfg(feature = "http")]
-use crate::error::BoxError;
-use crate::{
-    clock::{self, Instant},
-    directory::Id,
-};
+use crate::{clock, error::BoxError};
+use crate::{clock::Instant, directory::Id};
 
 pin_project! {
     /// A response body that breaks off with an error when it takes too long.

@@ -18,7 +18,8 @@ pub struct Other<S>(S);
 impl<S: Clone> Fallback<Other<S>, Whole> {
     /// Gives the request to `service`, whose answer is that of the call, or its error.
     ///
-    /// See the [module](crate::fallback) for what is kept of a request, and which are not given to two services.
+    /// All calls share it, so it has to be `Sync` for them to be `Send`; a box of tower's is as
+    /// `BoxCloneSyncService`. See the [module](crate::fallback) for what is kept of a request, and which are not given to two services.
     pub fn service(service: S) -> FallbackBuilder<Other<S>, Whole> {
         FallbackBuilder::new(Other(service), Whole::new())
     }

@@ -12,7 +12,7 @@ pub struct Value<V>(V);
 
 impl<V: Clone> Fallback<Value<V>> {
     /// Answers with a clone of `value`: the value of a plain service's `Ok`, or for HTTP a whole
-    /// [`http::Response`], of any body that has the service's kind of data.
+    /// `http::Response`, of any body that has the service's kind of data.
     ///
     /// ```
     /// use buttress::fallback::Fallback;

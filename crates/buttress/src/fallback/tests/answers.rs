@@ -257,3 +257,17 @@ async fn a_service_that_is_no_more_is_not_answered_for() {
     let mut service = fallback.layer().layer(Gone);
     assert_eq!(service.ready().await.map(drop), Err(Error::Inner("gone")));
 }
+
+#[test]
+fn it_is_as_free_as_what_it_is_made_of() {
+    fn free<T: Clone + Send + Sync + 'static>(_: &T) {}
+    fn sent<T: Send + 'static>(_: T) {}
+
+    let fallback = Fallback::service(saying(Ok("instead"))).build().expect("valid");
+    let mut service = fallback.layer().layer(saying(BROKEN));
+    free(&service);
+    sent(service.call(()));
+    // An error that is not shared does not make what answers for it so.
+    let function = Fallback::with(|_: Cause<'_, std::cell::Cell<u8>>| Some(1));
+    free(&function.build().expect("valid"));
+}

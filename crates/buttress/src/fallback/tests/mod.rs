@@ -3,6 +3,8 @@
 mod answers;
 mod conditions;
 mod cost;
+#[cfg(feature = "http")]
+mod file;
 #[cfg(all(
     feature = "circuit-breaker",
     feature = "metrics",
@@ -11,6 +13,8 @@ mod cost;
 ))]
 mod neighbours;
 mod other;
+#[cfg(feature = "http")]
+mod requests;
 mod running;
 #[cfg(feature = "http")]
 mod wire;
@@ -29,10 +33,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::*;
-use crate::{
-    Error, Outcome, Plain, Rejected, RejectionKind, Verdict,
-    outcome::{Protocol, Reason},
-};
+use crate::{Error, Outcome, Plain, Rejected, RejectionKind, Verdict, outcome::Reason};
 
 type Failure = Error<&'static str>;
 type Said = Result<&'static str, Failure>;

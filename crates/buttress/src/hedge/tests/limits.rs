@@ -101,7 +101,7 @@ async fn calls_earn_second_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_after_a_rest_is_noticed_while_it_comes() {
+async fn a_burst_after_a_rest_earns_what_it_earns() {
     let hedge = fixed().budget(Budget::new(0.05, 0)).build().expect("valid");
     let (fast, failing) = (Script::new([(0, Ok(1))]), Script::new([(0, BUSY)]));
     tokio::time::advance(Duration::from_secs(3600)).await;

@@ -123,11 +123,8 @@ mod with_retry {
 
     #[tokio::test(start_paused = true)]
     async fn a_retry_outside_sees_a_failure_as_if_there_were_no_hedge() {
-        let script = Script::new([
-            (150, BUSY),
-            (10, rejected(RejectionKind::CircuitOpen)),
-            (0, Ok(3)),
-        ]);
+        let refused = rejected(RejectionKind::QueueTimeout);
+        let script = Script::new([(150, BUSY), (100, refused), (0, Ok(3))]);
         let service = retried(hedged(script.clone()));
         assert_eq!(service.oneshot(()).await, Ok(3));
     }

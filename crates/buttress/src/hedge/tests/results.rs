@@ -176,9 +176,11 @@ async fn a_refused_second_attempt_disturbs_nobody() {
         let (answer, took, _) = called(fixed(), &script).await;
         assert_eq!((answer, took), (Ok(1), 1000), "{kind}");
         // Nor does it stand for the failure that the first came to.
-        let script = Script::new([(1000, BUSY), (0, rejected(kind))]);
-        let (answer, ..) = called(fixed(), &script).await;
-        assert_eq!(answer, BUSY, "{kind}");
+        for (first, second) in [(1000, 0), (150, 200), (20, 0), (20, 200)] {
+            let script = Script::new([(first, BUSY), (second, rejected(kind))]);
+            let (answer, ..) = called(fixed(), &script).await;
+            assert_eq!(answer, BUSY, "{kind} {first} {second}");
+        }
     }
 }
 

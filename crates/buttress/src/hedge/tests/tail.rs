@@ -215,6 +215,7 @@ async fn calls_that_are_given_up_count_as_slow() {
 async fn quick_failures_do_not_let_the_quantile_sink() {
     let calls = Arc::new(AtomicU32::new(0));
     let hedge = Hedge::builder()
+        .after_quantile(0.5)
         .budget(Budget::new(0.0, 1))
         .build()
         .expect("valid");

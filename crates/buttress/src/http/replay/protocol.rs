@@ -1,3 +1,5 @@
+use std::convert::identity;
+
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
@@ -8,30 +10,15 @@ use crate::{
     error::BoxError,
     http::{Grpc, Http},
     outcome::RequestProtocol,
-    replay::Replay,
+    replay::{Again, Replay},
 };
-
-fn pass<M: BodyMode<B>, B>(mode: &M, request: Request<B>) -> Request<M::Body> {
-    request.map(|body| mode.body(ReplayBody::pass(body)))
-}
-
-fn keep<M, B>(mode: &M, request: Request<B>, limit: usize) -> (Request<M::Body>, Option<SavedRequest>)
-where
-    M: BodyMode<B>,
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    let (head, body) = request.into_parts();
-    let (body, saved) = ReplayBody::save(body, limit);
-    let saved = saved.map(|body| SavedRequest::new(head.clone(), body));
-    (Request::from_parts(head, mode.body(body)), saved)
-}
 
 fn again<M: BodyMode<B>, B>(mode: &M, saved: &SavedRequest) -> Option<Request<M::Body>> {
     let body = saved.body().again()?;
     Some(Request::from_parts(saved.head().clone(), mode.body(body)))
 }
 
+/// What both protocols do, with a body that nobody has wrapped and with one that somebody has.
 macro_rules! replayed {
     ($($(#[$meta:meta])* $Protocol:ident)*) => {$(
         $(#[$meta])*
@@ -41,38 +28,55 @@ macro_rules! replayed {
             B::Error: Into<BoxError>,
             M: BodyMode<B>,
         {
-            type Request = Request<M::Body>;
-            type Saved = SavedRequest;
+            replayed! { @ B, M, |mode| mode, ReplayBody::pass, ReplayBody::save }
+        }
 
-            fn pass(&self, mode: &M, request: Request<B>) -> Self::Request {
-                pass(mode, request)
-            }
-
-            fn keep(&self, mode: &M, request: Request<B>, limit: usize) -> (Self::Request, Option<SavedRequest>) {
-                keep(mode, request, limit)
-            }
-
-            fn can_repeat(&self, saved: &SavedRequest) -> bool {
-                saved.body().can_repeat()
-            }
-
-            fn again(&self, mode: &M, saved: &SavedRequest) -> Option<Self::Request> {
-                again(mode, saved)
-            }
-
-            fn set_attempt_context(
-                &self,
-                request: &mut Self::Request,
-                context: CallContext,
-            ) -> Result<(), CallContext> {
-                self.set_context(request, context)
-            }
-
-            fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
-                self.say_attempt(request, attempt);
-            }
+        /// A body that a layer further out has wrapped already.
+        impl<B, C, M> Replay<Request<ReplayBody<B>>, Again<M>> for $Protocol<C>
+        where
+            B: Body<Data = Bytes> + Unpin,
+            B::Error: Into<BoxError>,
+            M: BodyMode<B>,
+        {
+            replayed! { @ ReplayBody<B>, Again<M>, |mode| &mode.0, identity, ReplayBody::save_again }
         }
     )*};
+    (@ $Body:ty, $Mode:ty, |$mode:ident| $last:expr, $pass:path, $save:path) => {
+        type Request = Request<M::Body>;
+        type Saved = SavedRequest;
+
+        fn pass(&self, $mode: &$Mode, request: Request<$Body>) -> Self::Request {
+            request.map(|body| $last.body($pass(body)))
+        }
+
+        fn keep(
+            &self,
+            $mode: &$Mode,
+            request: Request<$Body>,
+            limit: usize,
+        ) -> (Self::Request, Option<SavedRequest>) {
+            let (head, body) = request.into_parts();
+            let (body, saved) = $save(body, limit);
+            let saved = saved.map(|body| SavedRequest::new(head.clone(), body));
+            (Request::from_parts(head, $last.body(body)), saved)
+        }
+
+        fn can_repeat(&self, saved: &SavedRequest) -> bool {
+            saved.body().can_repeat()
+        }
+
+        fn again(&self, $mode: &$Mode, saved: &SavedRequest) -> Option<Self::Request> {
+            again($last, saved)
+        }
+
+        fn set_attempt_context(&self, request: &mut Self::Request, context: CallContext) -> Result<(), CallContext> {
+            self.set_context(request, context)
+        }
+
+        fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
+            self.say_attempt(request, attempt);
+        }
+    };
 }
 
 replayed! {

@@ -26,6 +26,7 @@ fn a_client_is_what_its_file_says() {
         .with("recover", false)
         .with("timeouts", timeouts().with("attempt", "2s"))
         .with("retry", Table::new().with("max_attempts", 5_u64))
+        .with("hedge", Table::new().with("after", "50ms"))
         .with("circuit_breaker", Table::new().with("open_for", "30s"));
     let config = client(&table).expect("valid");
     assert!(config.metrics.is_some() && config.recover.is_none());
@@ -34,6 +35,8 @@ fn a_client_is_what_its_file_says() {
     let total = config.timeouts.total.clone().expect("a total");
     let retry = config.retry.clone().expect("a section");
     assert_eq!(retry.options().max_attempts(3), Retry::builder());
+    let hedge = config.hedge.clone().expect("a section");
+    assert_eq!(hedge.options(), Hedge::builder().after(Duration::from_millis(50)));
     let breaker = config.circuit_breaker.clone().expect("a section");
     let _: FullClient<Plain> = Stack::new("db").config(config).build();
     assert_eq!(
@@ -53,7 +56,8 @@ fn an_absent_section_is_a_policy_that_is_off() {
     let config = client(&Table::new()).expect("valid");
     assert!(config.metrics.is_some() && config.recover.is_some());
     assert!(config.timeouts.attempt.is_none() && config.timeouts.total.is_none());
-    assert!(config.retry.is_none() && config.circuit_breaker.is_none());
+    assert!(config.fallback.is_none() && config.retry.is_none());
+    assert!(config.hedge.is_none() && config.circuit_breaker.is_none());
 }
 
 #[test]
@@ -76,12 +80,14 @@ fn every_problem_is_named_at_once() {
             Table::new().with("attempt", "0s").with("handler", "1s"),
         )
         .with("retry", Table::new().with("max_attempts", 0_u64))
+        .with("fallback", Table::new().with("status", 200_u64))
         .with("retyr", 3_u64);
     let problems = problems(client(&table));
     for problem in [
         "timeouts.attempt: found 0s",
         "timeouts.handler: found an unknown key",
         "retry.max_attempts: found 0",
+        "expected no fallback: this service answers with a value of the program's own",
         "retyr: found an unknown key, expected a known one: did you mean `retry`?",
     ] {
         assert!(problems.contains(problem), "{problem} in {problems}");
@@ -98,6 +104,16 @@ mod servers {
 
     fn server(table: &Table) -> Result<ServerConfig, ConfigError> {
         config::read(table, ServerConfig::read)
+    }
+
+    #[test]
+    fn an_http_client_may_have_a_fallback() {
+        let fallback = Table::new().with("status", 200_u64).with("body", "cached");
+        let table = Table::new().with("fallback", fallback);
+        let config = config::read(&table, ClientConfig::<Http>::read).expect("valid");
+        let fallback = config.fallback.clone().expect("a section");
+        let _: FullClient<Http> = Stack::http_client("rates").config(config).build();
+        assert_eq!(&*fallback.name(), "rates");
     }
 
     #[test]
@@ -127,6 +143,8 @@ mod servers {
     fn what_only_a_client_does_has_no_place_in_a_servers_file() {
         let table = Table::new()
             .with("retry", Table::new().with("max_attempts", 3_u64))
+            .with("hedge", Table::new())
+            .with("fallback", Table::new())
             .with(
                 "timeouts",
                 Table::new().with("attempt", "1s").with("handler", "0s"),
@@ -134,6 +152,8 @@ mod servers {
         let problems = problems(server(&table));
         for problem in [
             "retry: found {\"max_attempts\":3}, expected nothing: it has no place in a server's stack",
+            "hedge: found {}, expected nothing",
+            "fallback: found {}, expected nothing",
             "timeouts.attempt: found an unknown key",
             "timeouts.handler: found \"0s\", expected above zero",
         ] {

@@ -20,6 +20,8 @@ use super::*;
 use crate::{
     CallError, Error, Outcome, RejectionKind,
     circuit_breaker::{CircuitBreaker, State},
+    fallback::{Fallback, NoAnswer},
+    hedge::Hedge,
     metrics::Metrics,
     outcome::{Reason, Verdict},
     recover::Recover,
@@ -240,15 +242,19 @@ async fn off_is_the_same_type_as_on() {
         .total_timeout(second)
         .expect("a time")
         .retry(Retry::standard())
+        .hedge(Hedge::builder().after(second).build().expect("a time"))
         .circuit_breaker(breaker())
         .attempt_timeout(second)
         .expect("a time")
+        .full()
         .build();
     let off: FullClient<Plain> = Stack::new("x")
         .metrics(None)
         .recover_with(None)
+        .fallback(None::<Fallback<NoAnswer>>)
         .total_timeout(None)
         .retry(None)
+        .hedge(None)
         .circuit_breaker(None)
         .attempt_timeout(None)
         .build();

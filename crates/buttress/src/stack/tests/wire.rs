@@ -6,15 +6,16 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use tower::util::BoxCloneService;
+use tower::util::BoxCloneSyncService;
 
 use super::*;
 use crate::{
-    Grpc, Http,
+    ErrorLayer, Grpc, Http,
     clock::{self, Instant},
     http::ReplayBody,
     replay::{Bare, With},
     stack::FullServer,
+    test_services::Frames,
     timeout::Deadline,
 };
 
@@ -26,12 +27,12 @@ const fn ms(millis: u64) -> Duration {
 type Seen = Arc<Mutex<Vec<(Bytes, Option<String>)>>>;
 
 /// Reads each request to its end; answers the first with 503 and all others well.
-fn upstream<B>(seen: &Seen) -> BoxCloneService<Request<B>, Response<Full<Bytes>>, Infallible>
+fn upstream<B>(seen: &Seen) -> BoxCloneSyncService<Request<B>, Response<Full<Bytes>>, Infallible>
 where
     B: Body<Data = Bytes, Error: std::fmt::Debug + Send> + Send + 'static,
 {
     let seen = seen.clone();
-    BoxCloneService::new(service_fn(move |request: Request<B>| {
+    BoxCloneSyncService::new(service_fn(move |request: Request<B>| {
         let seen = seen.clone();
         async move {
             let timeout = request.headers().get("grpc-timeout");
@@ -89,17 +90,20 @@ type Boxed = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 async fn a_body_is_sent_again_in_whichever_type_the_service_takes() {
     let seen = Seen::default();
     // The caller's own,
-    let same: FullClient<Http> = retrying!().build();
+    let same: FullClient<Http> = retrying!().full().build();
     let request = put(Box::pin(Full::from("four").map_err(BoxError::from)) as Boxed);
     sent_twice(same.service(upstream::<Boxed>(&seen)), request, &seen).await;
     // the one that can be sent again, as it is,
-    let bare: FullClient<Http, Bare> = retrying!().any_request_body().build();
+    let bare: FullClient<Http, Bare> = retrying!().any_request_body().full().build();
     let client = bare.service(upstream::<ReplayBody<Full<Bytes>>>(&seen));
     sent_twice(client, put(Full::from("four")), &seen).await;
     // or what a function makes of it, whose type has a name if it is a pointer.
     type Host = UnsyncBoxBody<Bytes, BoxError>;
     type Hosts = With<fn(ReplayBody<Full<Bytes>>) -> Host>;
-    let with: FullClient<Http, Hosts> = retrying!().request_body::<fn(_) -> _>(UnsyncBoxBody::new).build();
+    let with: FullClient<Http, Hosts> = retrying!()
+        .request_body::<fn(_) -> _>(UnsyncBoxBody::new)
+        .full()
+        .build();
     let client = with.service(upstream::<Host>(&seen));
     sent_twice(client, put(Full::from("four")), &seen).await;
 }
@@ -274,4 +278,162 @@ async fn a_deadline_goes_through_a_server_to_the_client_in_its_handler() {
         .build();
     let _ = server.service(handler).oneshot(asking(None)).await;
     assert_eq!(start.elapsed(), ms(300));
+}
+
+// ===== several that keep the body =====
+
+/// Reads each request to its end and then plays its part: hangs, is busy, and is well for ever after.
+fn moody<B>(seen: &Seen) -> BoxCloneSyncService<Request<B>, Response<Full<Bytes>>, Infallible>
+where
+    B: Body<Data = Bytes, Error: std::fmt::Debug + Send> + Send + 'static,
+{
+    let seen = seen.clone();
+    BoxCloneSyncService::new(service_fn(move |request: Request<B>| {
+        let seen = seen.clone();
+        async move {
+            let body = request
+                .into_body()
+                .collect()
+                .await
+                .expect("a whole body")
+                .to_bytes();
+            let calls = {
+                let mut seen = seen.lock().expect("no panic");
+                seen.push((body, None));
+                seen.len()
+            };
+            let status = match calls {
+                1 => pending().await,
+                2 => 503,
+                _ => 200,
+            };
+            Ok(Response::builder()
+                .status(status)
+                .body(Full::default())
+                .expect("valid"))
+        }
+    }))
+}
+
+/// A body in two pieces, of which nobody knows how many they are: it is not complete before it is sent.
+fn streamed() -> Frames {
+    Frames::new(["fo", "ur"].map(|piece| http_body::Frame::data(Bytes::from(piece))))
+}
+
+macro_rules! hedged {
+    ($stack:expr) => {
+        $stack
+            .hedge(Hedge::builder().after(ms(50)).build().expect("valid"))
+            .attempt_timeout(ms(200))
+            .expect("a limit")
+    };
+}
+
+/// The body went out three times, to whoever was asked.
+fn thrice<B>(answer: Result<Response<B>, Error<Infallible>>, seen: &Seen) {
+    assert_eq!(answer.expect("an answer").status(), 200);
+    let seen = std::mem::take(&mut *seen.lock().expect("no panic"));
+    let bodies: Vec<Bytes> = seen.into_iter().map(|(body, _)| body).collect();
+    assert_eq!(bodies, ["four"; 3]);
+}
+
+/// The first attempt hangs, the hedge beside it fails, and the retry after both is answered.
+#[tokio::test(start_paused = true)]
+async fn retry_and_hedge_share_what_is_remembered_of_a_body() {
+    type Host = UnsyncBoxBody<Bytes, BoxError>;
+    let stack = || hedged!(retrying!());
+    let seen = Seen::default();
+    // The service gets the type that it would get of one of them alone.
+    let client = stack()
+        .any_request_body()
+        .build()
+        .service(moody::<ReplayBody<Frames>>(&seen));
+    thrice(client.oneshot(put(streamed())).await, &seen);
+    let client = stack()
+        .request_body(Host::new)
+        .build()
+        .service(moody::<Host>(&seen));
+    thrice(client.oneshot(put(streamed())).await, &seen);
+    let client = stack().build().service(moody::<Boxed>(&seen));
+    let boxed = Box::pin(streamed().map_err(BoxError::from)) as Boxed;
+    thrice(client.oneshot(put(boxed)).await, &seen);
+}
+
+/// In a stack from a file either may be off, and the other still has the body.
+#[tokio::test(start_paused = true)]
+async fn each_keeps_the_body_if_the_other_is_off() {
+    for hedges in [false, true] {
+        let hedge = Hedge::builder().after(ms(50)).build().expect("valid");
+        let retry = Retry::builder()
+            .jitter(crate::retry::Jitter::None)
+            .build()
+            .expect("valid");
+        let seen = Seen::default();
+        let stack: FullClient<Http, Bare> = Stack::http_client("x")
+            .hedge(hedges.then_some(hedge))
+            .retry((!hedges).then_some(retry))
+            .attempt_timeout(ms(200))
+            .expect("a limit")
+            .any_request_body()
+            .full()
+            .build();
+        let client = stack.service(moody::<ReplayBody<Frames>>(&seen));
+        let _ = client.oneshot(put(streamed())).await;
+        let bodies = seen
+            .lock()
+            .expect("no panic")
+            .iter()
+            .map(|(body, _)| body.clone())
+            .collect::<Vec<_>>();
+        assert_eq!(
+            bodies,
+            vec!["four"; if hedges { 2 } else { 3 }],
+            "hedges: {hedges}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_service_that_answers_shares_it_as_well() {
+    let (seen, elsewhere) = (Seen::default(), Seen::default());
+    // It has been there twice, and so is well.
+    elsewhere
+        .lock()
+        .expect("no panic")
+        .extend([(), ()].map(|()| (Bytes::from("four"), None)));
+    let other = ErrorLayer::new().layer(moody::<ReplayBody<Frames>>(&elsewhere));
+    let client = hedged!(Stack::http_client("x"))
+        .fallback(Fallback::service(other).build().expect("valid"))
+        .retry(Retry::builder().max_attempts(1).build().expect("valid"))
+        .any_request_body()
+        .build()
+        .service(moody::<ReplayBody<Frames>>(&seen));
+    thrice(client.oneshot(put(streamed())).await, &elsewhere);
+    let here = seen
+        .lock()
+        .expect("no panic")
+        .iter()
+        .map(|(body, _)| body.clone())
+        .collect::<Vec<_>>();
+    assert_eq!(here, ["four"; 2], "the attempt and its hedge");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_answers_outside_of_the_total_and_inside_of_the_metrics() {
+    let metrics = Metrics::new();
+    let answer = ::http::Response::new("cached");
+    let client = Stack::http_client("x")
+        .metrics(metrics.clone())
+        .fallback(Fallback::response(answer).build().expect("valid"))
+        .total_timeout(ms(100))
+        .expect("a limit")
+        .build()
+        .service(service_fn(|_: Request<()>| {
+            pending::<Result<Response<Full<Bytes>>, Infallible>>()
+        }));
+    let response = client.oneshot(Request::new(())).await.expect("an answer");
+    let body = response.into_body().collect().await.expect("whole").to_bytes();
+    assert_eq!(body, "cached");
+    let outcomes = metrics.snapshot().outcomes;
+    assert_eq!((outcomes.success, outcomes.timed_out), (1, 0));
 }
