@@ -219,6 +219,8 @@ impl fmt::Display for LoadError {
 
 #[cfg(test)]
 mod tests {
+    use buttress::retry::{RetryBuilder, RetryOn};
+
     use super::*;
 
     fn problems(text: &str) -> String {
@@ -242,6 +244,27 @@ mod tests {
             .half_open_probes(3)
             .open_for(std::time::Duration::from_secs(30));
         assert_eq!(options, expected);
+        // What it shows is what there is by default.
+        let retry = config.policies.retry.expect("a retry").options();
+        let on = RetryOn::nothing().errors(true).timeouts(true);
+        let on = on.http_statuses([502, 503, 504, 429]);
+        assert_eq!(retry, RetryBuilder::standard().retry_on(on));
+        let hedge = config.policies.hedge.expect("a hedge").options();
+        assert_eq!(hedge, buttress::hedge::Hedge::builder());
+        assert!(config.policies.fallback.is_none());
+    }
+
+    #[test]
+    fn what_is_commented_out_of_the_example_file_is_valid_too() {
+        // Of the two windows there can be only one.
+        let commented = |line: &&str| line.starts_with("# ") && !line.starts_with("# time_window");
+        let text = include_str!("gateway.toml").lines();
+        let all: Vec<_> = text
+            .skip_while(|line| !line.is_empty())
+            .map(|line| if commented(&line) { &line[2..] } else { line })
+            .collect();
+        let config = Config::parse(&all.join("\n")).expect("valid");
+        assert!(config.policies.fallback.is_some());
     }
 
     #[test]

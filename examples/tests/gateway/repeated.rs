@@ -58,7 +58,11 @@ fn a_get_is_sent_again_and_a_post_is_not() {
 
     let state = get(gateway.admin, "/state").json();
     let retry = &state["upstream"]["retry"];
-    assert_eq!((&retry["calls"], &retry["retries"]), (&2.into(), &2.into()), "{state}");
+    assert_eq!(
+        (&retry["calls"], &retry["retries"]),
+        (&2.into(), &2.into()),
+        "{state}"
+    );
     assert_eq!(retry["recovered"], 1, "{state}");
 }
 

@@ -11,9 +11,13 @@ use std::{
 use buttress::{
     Stack,
     circuit_breaker::{CircuitBreaker, State},
+    hedge::Hedge,
     retry::{Budget, Retry},
 };
 use buttress_tests::scripted::Version;
+use bytes::Bytes;
+use http_body_util::Full;
+use tokio::time::sleep;
 
 use super::{
     load::offer,
@@ -119,4 +123,43 @@ async fn an_outage_opens_the_breaker_through_the_retry() {
     assert!(upstream.calls() <= 10, "{} calls", upstream.calls());
     let refused = answers.all.iter().filter(|answer| answer.response.is_none());
     assert!(refused.count() >= 1490);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_cuts_the_tail_for_a_few_more_calls() {
+    let slow = || {
+        let slow = one_in(50);
+        upstream(move |_| {
+            let time = if slow() {
+                Duration::from_secs(1)
+            } else {
+                Duration::from_millis(10)
+            };
+            async move {
+                sleep(time).await;
+                status(200)
+            }
+        })
+    };
+    let time = Duration::from_secs(6);
+    let plain = slow();
+    let alone = Stack::http_client("upstream")
+        .build()
+        .service(plain.client::<Full<Bytes>>(Version::Http1));
+    let alone = offer(alone, RATE, time).await;
+    assert!(alone.all_but_one_in(100) >= Duration::from_secs(1));
+
+    let hedged = slow();
+    let client = Stack::http_client("upstream")
+        .hedge(Hedge::new())
+        .any_request_body()
+        .build()
+        .service(hedged.client(Version::Http1));
+    let answers = offer(client, RATE, time).await;
+    let p99 = answers.all_but_one_in(100);
+    assert!(p99 * 3 <= alone.all_but_one_in(100), "{p99:?}");
+    assert_eq!(answers.with_status(200), answers.all.len());
+    let share = hedged.calls() as f64 / answers.all.len() as f64;
+    assert!(share <= 1.06, "{share} x the load");
+    assert_eq!(hedged.running(), 0, "losers are dropped");
 }
