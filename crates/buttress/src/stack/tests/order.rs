@@ -470,3 +470,12 @@ fn a_duration_that_is_no_limit_is_an_error_of_its_setter() {
         assert!(Stack::new("x").attempt_timeout(wrong).is_err());
     }
 }
+
+/// Each layer is a type around a type: too many of them, and the compiler gives up.
+#[tokio::test(start_paused = true)]
+async fn whole_stacks_stand_one_around_the_other() {
+    let around = || Stack::new("x").keep_error().full().build();
+    let innermost = Stack::new("x").full().build().service(Bottom::default());
+    let service = around().service(around().service(around().service(innermost)));
+    assert_eq!(service.oneshot(4).await.ok(), Some(4));
+}
