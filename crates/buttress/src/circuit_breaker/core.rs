@@ -466,6 +466,11 @@ impl Core {
         self.events.emit(super::CONCERN, self.name(), || PolicyChanged);
     }
 
+    /// What is slow where the options do not say it. Whoever says it first is believed.
+    pub(super) fn assume_slow_after(&self, time: Duration) {
+        self.hot.assume_slow_after(time, &self.settings.load());
+    }
+
     // ===== books =====
 
     /// Books a call of `generation` that ended as nearly all do, in the closed state, where no rate is watched: a

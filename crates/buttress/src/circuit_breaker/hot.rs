@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use super::{core::Settings, window::Window};
@@ -17,6 +20,8 @@ pub(super) struct Hot {
     slow_call_rate: Rate,
     minimum_calls: AtomicU32,
     slow_after: AtomicU64,
+    /// What its stack takes for slow.
+    assumed_slow_after: OnceLock<Duration>,
     /// The window that the breaker was made with. Hardly any is ever given another.
     window: Option<Arc<Window>>,
 }
@@ -37,6 +42,7 @@ impl Hot {
             slow_call_rate: Rate::off(),
             minimum_calls: AtomicU32::new(0),
             slow_after: AtomicU64::new(0),
+            assumed_slow_after: OnceLock::new(),
             window: settings.window.clone(),
         };
         hot.set(settings);
@@ -61,8 +67,16 @@ impl Hot {
         self.failure_rate.set(options.failure_rate);
         self.slow_call_rate.set(options.slow_call_rate);
         self.minimum_calls.store(options.effective_minimum(), Relaxed);
+        let assumed = self.assumed_slow_after.get().copied();
         self.slow_after
-            .store(nanos(options.effective_slow_after()), Relaxed);
+            .store(nanos(options.effective_slow_after(assumed)), Relaxed);
+    }
+
+    /// Whoever says it first is believed.
+    pub(super) fn assume_slow_after(&self, time: Duration, settings: &Settings) {
+        if self.assumed_slow_after.set(time).is_ok() {
+            self.set(settings);
+        }
     }
 
     #[inline]
