@@ -78,6 +78,7 @@
 
 // Mechanisms that concerns share are not dead because a build leaves out the concerns that use them.
 
+pub mod admission;
 #[cfg_attr(not(feature = "retry"), allow(dead_code))]
 pub mod budget;
 #[cfg(feature = "circuit-breaker")]
