@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use crate::{
     clock::{self, Instant},
-    config::Problems,
+    config::{Problems, Setting},
     sync::atomic::{
         AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed},
@@ -71,6 +71,14 @@ impl Budget {
     #[must_use]
     pub const fn min_per_second(&self) -> u32 {
         self.min_per_second
+    }
+
+    /// Reads a table of `ratio` and `min_per_second`; what is absent is as in `default`.
+    pub(crate) fn read(setting: Setting<'_, '_>, default: Self) -> Option<Self> {
+        let mut section = setting.section()?;
+        let ratio = section.ratio("ratio", 0.0..=1.0).unwrap_or(default.ratio);
+        let minimum = section.number("min_per_second", 0..=MAX_PER_SECOND);
+        Some(Self::new(ratio, minimum.unwrap_or(default.min_per_second)))
     }
 
     pub(crate) fn check(&self, problems: &mut Problems) {

@@ -41,6 +41,8 @@ tokio::task_local! {
 thread_local! {
     /// The attempt that is being polled, 0 for none. Unlike a context it costs no allocation to set.
     static ATTEMPT: Cell<u32> = const { Cell::new(0) };
+    /// Where the attempts before it have been, see [`Tally::tried`].
+    static TRIED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The context of one call.
@@ -59,6 +61,7 @@ pub struct CallContext {
 pub struct Tally {
     attempts: AtomicU32,
     queued: AtomicU64,
+    tried: AtomicU64,
 }
 
 impl Default for CallContext {
@@ -208,6 +211,7 @@ pub(crate) fn add_attempt() {
 #[must_use = "the mark is gone when this is dropped"]
 pub(crate) struct InAttempt {
     outer: u32,
+    outer_tried: u64,
 }
 
 impl InAttempt {
@@ -216,7 +220,23 @@ impl InAttempt {
     pub(crate) fn enter(attempt: u32) -> Self {
         Self {
             outer: ATTEMPT.replace(attempt),
+            outer_tried: TRIED.replace(0),
         }
+    }
+
+    /// Tells it where the attempts before it have been.
+    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn with_tried(self, tried: u64) -> Self {
+        TRIED.set(tried);
+        self
+    }
+
+    /// Removes the mark, and says where the attempts have been by now.
+    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn leave(self) -> u64 {
+        TRIED.get()
     }
 }
 
@@ -224,7 +244,36 @@ impl Drop for InAttempt {
     #[inline]
     fn drop(&mut self) {
         ATTEMPT.set(self.outer);
+        TRIED.set(self.outer_tried);
     }
+}
+
+/// Where the attempts at the current call have been, see [`Tally::tried`].
+#[cfg_attr(not(feature = "pool"), allow(dead_code))]
+#[inline]
+pub(crate) fn tried() -> u64 {
+    TRIED.get() | CURRENT.try_with(|context| context.tally.tried()).unwrap_or(0)
+}
+
+/// Notes that an attempt at the current call goes to the endpoint of that slot.
+#[cfg_attr(not(feature = "pool"), allow(dead_code))]
+#[inline]
+pub(crate) fn add_tried(slot: u8) {
+    // A mark that nobody will remove is not made.
+    if ATTEMPT.get() > 0 {
+        TRIED.set(TRIED.get() | 1 << (slot & 63));
+    }
+    let _ = CURRENT.try_with(|context| context.tally.add_tried(slot));
+}
+
+/// The number of the current attempt, 1 if nothing repeats the call.
+#[cfg_attr(not(feature = "pool"), allow(dead_code))]
+#[inline]
+pub(crate) fn current_attempt() -> u32 {
+    let marked = ATTEMPT.get();
+    marked
+        .max(CURRENT.try_with(CallContext::attempt).unwrap_or(1))
+        .max(1)
 }
 
 /// The deadline of the [current](CallContext::current) context, without a copy of the context.
@@ -278,6 +327,18 @@ impl Tally {
     /// Notes that an attempt has begun.
     pub fn add_attempt(&self) {
         self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// Which endpoints of a pool the call has been to, all attempts together: a bit for each, modulo 64. It is for
+    /// passing over those that have been tried, where there are others.
+    #[must_use]
+    pub fn tried(&self) -> u64 {
+        self.tried.load(Relaxed)
+    }
+
+    /// Notes that an attempt goes to the endpoint of that slot, modulo 64.
+    pub fn add_tried(&self, slot: u8) {
+        self.tried.fetch_or(1 << (slot & 63), Relaxed);
     }
 
     /// How long the call has waited in queues, all attempts together.
@@ -336,6 +397,24 @@ mod tests {
         assert!(is_repeated());
         drop(first);
         assert!(CallContext::current().is_none() && !is_repeated());
+    }
+
+    #[test]
+    fn attempts_remember_where_they_have_been() {
+        add_tried(3);
+        assert_eq!(tried(), 0, "nobody would forget it");
+        let first = InAttempt::enter(1);
+        add_tried(3);
+        add_tried(70);
+        let been = first.leave();
+        assert_eq!((been, tried()), (1 << 3 | 1 << 6, 0));
+        let second = InAttempt::enter(2).with_tried(been);
+        let inner = InAttempt::enter(1);
+        assert_eq!((tried(), current_attempt()), (0, 1));
+        drop(inner);
+        assert_eq!((tried(), current_attempt()), (been, 2));
+        drop(second);
+        assert_eq!((tried(), current_attempt()), (0, 1));
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use super::{
     conditions::RetryOn,
 };
 use crate::{
-    budget::{Budget, MAX_PER_SECOND},
+    budget::Budget,
     config::{Section, Setting},
     value::Value,
 };
@@ -66,7 +66,7 @@ impl RetryBuilder {
             jitter = section.setting("jitter").and_then(jitter);
             max_elapsed = section.setting("max_elapsed").and_then(|s| or_off(s, Setting::duration));
             max_retry_after = section.duration("max_retry_after");
-            budget = section.setting("budget").and_then(|s| or_off(s, budget));
+            budget = section.setting("budget").and_then(|s| or_off(s, |s| Budget::read(s, Budget::default())));
             retry_on = section.setting("retry_on").and_then(retry_on);
             retry_non_idempotent = section.boolean("retry_non_idempotent");
             max_body = section.size("max_body", MAX_BODY);
@@ -110,14 +110,6 @@ fn jitter(setting: Setting<'_, '_>) -> Option<Jitter> {
         }
         _ => setting.one_of(&JITTERS),
     }
-}
-
-fn budget(setting: Setting<'_, '_>) -> Option<Budget> {
-    let mut section = setting.section()?;
-    let default = Budget::default();
-    let ratio = section.ratio("ratio", 0.0..=1.0).unwrap_or(default.ratio());
-    let minimum = section.number("min_per_second", 0..=MAX_PER_SECOND);
-    Some(Budget::new(ratio, minimum.unwrap_or(default.min_per_second())))
 }
 
 /// What an item of `retry_on` stands for.
