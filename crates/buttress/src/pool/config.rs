@@ -136,9 +136,9 @@ pub struct HealthConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Probe {
-    /// `GET` of that path, for [`HttpCheck`](super::health::HttpCheck).
+    /// `GET` of that path, for an `HttpCheck`.
     Path(String),
-    /// gRPC's health of that service, for [`GrpcCheck`](super::health::GrpcCheck).
+    /// gRPC's health of that service, for a `GrpcCheck`.
     Grpc(String),
 }
 

@@ -28,14 +28,18 @@ impl<T> Pool<T> {
     ///
     /// Dropping the future leaves the endpoints as they are.
     ///
-    /// ```no_run
-    /// # fn changes() -> tower::discover::ServiceList<Vec<&'static str>> { todo!() }
-    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// use buttress::pool::{Endpoint, Pool};
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use buttress::{ErrorLayer, pool::{Endpoint, Pool}};
+    /// use tower::{Layer, discover::ServiceList, service_fn};
+    ///
+    /// let node = |n: u32| ErrorLayer::new().layer(service_fn(move |()| async move { Ok::<_, std::io::Error>(n) }));
+    /// let changes = ServiceList::new::<()>([1, 2].map(node));
     ///
     /// let pool = Pool::builder().build()?;
-    /// # #[allow(unreachable_code)]
-    /// tokio::spawn(pool.follow(changes(), |key: &usize, url| Endpoint::new(key.to_string(), url)));
+    /// let following = pool.follow(changes, |key, node| Endpoint::new(format!("node-{key}"), node));
+    /// tokio::spawn(following).await??;
+    /// assert_eq!(*pool.endpoints(), ["node-0".into(), "node-1".into()]);
     /// # Ok(()) }
     /// ```
     pub fn follow<D, F>(

@@ -31,7 +31,7 @@ pub(super) struct Hub {
     born: Instant,
     pub(super) name: OnceLock<Arc<str>>,
     pub(super) events: Emitter,
-    pub(super) books: Striped<4>,
+    pub(super) books: Striped<5>,
     pub(super) purse: Purse,
     /// The longest that an endpoint's `Retry-After` is obeyed, and how long an endpoint is eased in, in ticks.
     pub(super) max_retry_after: AtomicU64,
@@ -62,6 +62,8 @@ pub(super) mod book {
     pub(in super::super) const NO_ENDPOINT: usize = 1;
     pub(in super::super) const FAILOVERS: usize = 2;
     pub(in super::super) const RECOVERIES: usize = 3;
+    /// Calls that might have failed over, had the budget not been exhausted.
+    pub(in super::super) const OUT_OF_BUDGET: usize = 4;
 }
 
 impl Hub {
@@ -132,10 +134,20 @@ impl Hub {
 
     /// Takes one failover from the budget.
     pub(super) fn withdraw(&self, options: &PoolOptions, now: Instant) -> bool {
-        match &options.budget {
-            Some(budget) => self.purse.withdraw(budget, now, self.books.total(book::CALLS)),
-            None => true,
+        let Some(budget) = &options.budget else {
+            return true;
+        };
+        let granted = self.purse.withdraw(budget, now, self.books.total(book::CALLS));
+        if !granted {
+            self.books.add(book::OUT_OF_BUDGET, 1);
         }
+        granted
+    }
+
+    /// How many failovers there could be at once; `None` if there is no limit.
+    pub(super) fn budget_balance(&self, options: &PoolOptions, now: Instant) -> Option<f64> {
+        let budget = options.budget.as_ref()?;
+        Some(self.purse.balance(budget, now, self.books.total(book::CALLS)))
     }
 
     /// Notes that a success took so long, in microseconds, at an endpoint with so many calls in flight.

@@ -389,6 +389,9 @@ impl Node {
         let now = clock::now();
         let (before, after) = {
             let mut turn = self.turn();
+            if self.word.load(Acquire) & REMOVED != 0 {
+                return;
+            }
             let health = turn.health;
             let standing = self.standing();
             let after = if health.is_bad {

@@ -1,7 +1,4 @@
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{fmt, sync::Arc};
 
 use super::{
     balance::Strategy,
@@ -356,6 +353,8 @@ impl<T> Pool<T> {
             no_endpoint: books.total(book::NO_ENDPOINT),
             failovers: books.total(book::FAILOVERS),
             recoveries: books.total(book::RECOVERIES),
+            out_of_budget: books.total(book::OUT_OF_BUDGET),
+            budget_balance: self.shared.hub.budget_balance(&set.options, now),
         }
     }
 
@@ -464,52 +463,5 @@ impl<T: Send + Sync> Policy for Pool<T> {
             Some((format!("{pool}:{}", node.name).into(), guard))
         };
         self.shared.nodes().iter().filter_map(member).collect()
-    }
-}
-
-impl EndpointSnapshot {
-    fn of(node: &super::node::Node, weight: u64, now: clock::Instant) -> Self {
-        use super::node::book;
-        let tick = node.hub.tick(now);
-        let [
-            success,
-            failure,
-            throttled,
-            neutral,
-            cancelled,
-            moved,
-            failovers,
-            recoveries,
-        ] = node.books.read();
-        let in_flight = node.in_flight();
-        let micros = |micros: f32| std::time::Duration::from_secs_f64(f64::from(micros) / 1e6);
-        let (failed_for, failed_in_all) = node.failed_for(now);
-        debug_assert_eq!(book::RECOVERIES, 7);
-        Self {
-            name: node.name.clone(),
-            phase: node.phase(),
-            draining: node.is_draining(),
-            healthy: node.is_healthy(),
-            throttled: node.is_throttled(tick),
-            usable: node.is_usable(now, tick),
-            weight: node.weight.load(Relaxed),
-            effective_weight: weight as f64 / 1000.0 * node.ramp(tick),
-            in_flight,
-            calls: success + failure + throttled + neutral + cancelled + in_flight,
-            success,
-            failure,
-            throttled_calls: throttled,
-            neutral,
-            cancelled,
-            moved,
-            success_rate: node.measures.success_rate(tick).into(),
-            average_latency: node.measures.last_average(tick).map(micros),
-            peak_latency: node.measures.peak(tick).map(micros),
-            score: super::balance::score(node, tick),
-            failovers,
-            recoveries,
-            failed_for,
-            failed_in_all,
-        }
     }
 }

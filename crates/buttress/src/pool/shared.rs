@@ -98,9 +98,10 @@ impl<T> Shared<T> {
         };
         if set.options.panic_mode && is_panic(&candidates) {
             candidates.all = true;
-        } else if hub.down.load(Relaxed) > 0 {
-            // Whoever is due for a trial gets its fair share of the calls for it, though it may have the worst name.
-            if random::unit() * (candidates.len() as f64) < 1.0 {
+        } else if let down @ 1.. = hub.down.load(Relaxed) {
+            // Those that are due for a trial get their fair share of the calls for it, whatever the strategy thinks of
+            // them.
+            if random::unit() * (candidates.len() as f64) < down as f64 {
                 if let Some(index) = candidates.due_for_trial() {
                     return Some(Choice {
                         index,

@@ -1,7 +1,16 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use super::node::Phase;
-use crate::value::{Table, Value};
+use super::{
+    balance::score,
+    node::{Node, Phase},
+};
+use crate::{
+    clock::Instant,
+    value::{Table, Value},
+};
 
 /// What a pool knows of itself at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +30,10 @@ pub struct Snapshot {
     pub failovers: u64,
     /// How often an endpoint has come back.
     pub recoveries: u64,
+    /// Calls that would have gone to another endpoint, had the budget had a failover left.
+    pub out_of_budget: u64,
+    /// How many calls could fail over at once; `None` without a budget.
+    pub budget_balance: Option<f64>,
 }
 
 /// What a pool knows of one endpoint at one moment.
@@ -94,6 +107,51 @@ impl Snapshot {
     }
 }
 
+impl EndpointSnapshot {
+    pub(super) fn of(node: &Node, weight: u64, now: Instant) -> Self {
+        let tick = node.hub.tick(now);
+        let [
+            success,
+            failure,
+            throttled,
+            neutral,
+            cancelled,
+            moved,
+            failovers,
+            recoveries,
+        ] = node.books.read();
+        let in_flight = node.in_flight();
+        let micros = |micros: f32| Duration::from_secs_f64(f64::from(micros) / 1e6);
+        let (failed_for, failed_in_all) = node.failed_for(now);
+        Self {
+            name: node.name.clone(),
+            phase: node.phase(),
+            draining: node.is_draining(),
+            healthy: node.is_healthy(),
+            throttled: node.is_throttled(tick),
+            usable: node.is_usable(now, tick),
+            weight: node.weight.load(Relaxed),
+            effective_weight: weight as f64 / 1000.0 * node.ramp(tick),
+            in_flight,
+            calls: success + failure + throttled + neutral + cancelled + in_flight,
+            success,
+            failure,
+            throttled_calls: throttled,
+            neutral,
+            cancelled,
+            moved,
+            success_rate: node.measures.success_rate(tick).into(),
+            average_latency: node.measures.last_average(tick).map(micros),
+            peak_latency: node.measures.peak(tick).map(micros),
+            score: score(node, tick),
+            failovers,
+            recoveries,
+            failed_for,
+            failed_in_all,
+        }
+    }
+}
+
 fn millis(time: Duration) -> Value {
     Value::Float(time.as_secs_f64() * 1000.0)
 }
@@ -111,6 +169,8 @@ impl From<&Snapshot> for Table {
             .with("noEndpoint", s.no_endpoint)
             .with("failovers", s.failovers)
             .with("recoveries", s.recoveries)
+            .with("outOfBudget", s.out_of_budget)
+            .with("budgetBalance", s.budget_balance)
             .with("endpoints", endpoints)
     }
 }

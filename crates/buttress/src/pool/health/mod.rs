@@ -1,7 +1,7 @@
 //! Whether an endpoint is well, asked from time to time.
 //!
-//! A check is a closure over what stands behind an endpoint, [`HttpCheck`](crate::pool::health::HttpCheck) or
-//! [`GrpcCheck`](crate::pool::health::GrpcCheck). It goes past the endpoint's breaker, and is in no books.
+//! A check is a closure over what stands behind an endpoint or, with the `http` feature, an `HttpCheck` or a
+//! `GrpcCheck`. It goes past the endpoint's breaker, and is in no books.
 //!
 //! # When
 //!

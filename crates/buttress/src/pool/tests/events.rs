@@ -215,3 +215,21 @@ async fn a_failover_ends_with_the_endpoint() {
     );
     drop(nodes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_of_an_endpoint_that_is_gone() {
+    let (nodes, builder) = nodes::<2>(ms(100));
+    let pool = builder
+        .breaker(breaker().consecutive_failures(1))
+        .balance(Strategy::RoundRobin)
+        .failover(0)
+        .build()
+        .expect("valid");
+    nodes[0].fails();
+    let running = tokio::spawn(pool.service().oneshot(()));
+    tokio::time::sleep(ms(50)).await;
+    let log = Log::of(&pool);
+    pool.remove("0");
+    assert!(running.await.expect("no panic").is_err());
+    assert_eq!(log.take(), ["node_removed 0"]);
+}
