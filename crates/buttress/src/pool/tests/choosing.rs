@@ -368,3 +368,39 @@ async fn a_slow_answer_that_nobody_waited_for_counts() {
     assert!(hung.peak_latency > Some(ms(50)), "{hung:?}");
     assert_adds_up(&pool);
 }
+
+/// The last that may be used.
+#[derive(Debug)]
+struct LastOf;
+
+impl Balance for LastOf {
+    fn name(&self) -> &'static str {
+        "last_of"
+    }
+
+    fn choose(&self, among: &Candidates<'_>) -> Option<usize> {
+        among.usable().last()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_does_not_depend_on_what_the_strategy_thinks() {
+    let (nodes, builder) = nodes::<3>(ms(1));
+    let pool = builder
+        .balance(Strategy::custom(LastOf))
+        .breaker(breaker())
+        .build()
+        .expect("valid");
+    let outcome = Outcome::failure(Reason::Error);
+    pool.drill("0", &Drill::Record { outcome, times: 3 })
+        .expect("it has a breaker");
+    calls(&pool, 100).await;
+    assert_eq!(nodes[0].calls(), 0);
+    tokio::time::sleep(secs(10)).await;
+    calls(&pool, 100).await;
+    assert_eq!(pool.snapshot().recoveries, 1);
+    // The trial is over.
+    nodes[0].forget_calls();
+    calls(&pool, 100).await;
+    assert_eq!(nodes[0].calls(), 0);
+}

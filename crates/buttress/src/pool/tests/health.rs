@@ -224,6 +224,23 @@ async fn checks_end_with_the_endpoint_and_with_the_pool() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_going_on_does_not_keep_the_pool() {
+    let (nodes, builder) = nodes::<1>(ms(1));
+    let check = |node: TestNode| async move {
+        node.clone().check().await;
+        std::future::pending().await
+    };
+    let pool = builder
+        .health_check(checks().timeout(secs(3600)), check)
+        .build()
+        .expect("valid");
+    until(|| nodes[0].checks() == 1).await;
+    drop(pool);
+    tokio::task::yield_now().await;
+    assert_eq!(Arc::strong_count(&nodes[0].0), 1);
+}
+
 #[test]
 fn a_pool_that_is_built_outside_of_a_runtime_is_checked_from_its_first_use() {
     let (nodes, pool) = checked::<2>(checks());

@@ -56,18 +56,20 @@ async fn p99(strategy: Strategy, rate: f64, seed: u64) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn the_better_of_two_is_best_where_one_is_slow() {
-    // 420 calls a second is what they could do; this is half of it. Evenly spread, it is too much for the slow one.
-    let rate = 200.0;
+    // 420 calls a second is what they could do. Evenly spread, 100 are all that the slow one can bear.
     let mut table = Vec::new();
-    for strategy in [
-        Strategy::P2cEwma,
-        Strategy::LeastRequests,
-        Strategy::RoundRobin,
-        Strategy::Random,
-    ] {
-        table.push((strategy.name(), p99(strategy, rate, 7).await));
+    for rate in [80.0, 200.0] {
+        table.clear();
+        for strategy in [
+            Strategy::P2cEwma,
+            Strategy::LeastRequests,
+            Strategy::RoundRobin,
+            Strategy::Random,
+        ] {
+            table.push((strategy.name(), p99(strategy, rate, 7).await));
+        }
+        println!("p99 at {rate} calls a second, one of five endpoints five times slower: {table:?}");
     }
-    println!("p99 at {rate} calls a second, one of five endpoints five times slower: {table:?}");
     let [ewma, least, round, random] = [0, 1, 2, 3].map(|i| table[i].1);
     assert!(ewma < least.mul_f64(1.2), "{table:?}");
     assert!(ewma * 3 < round && ewma * 3 < random, "{table:?}");

@@ -225,3 +225,52 @@ fn a_failed_call_waits_for_another_endpoint_to_get_ready() {
     assert!(call.is_woken());
     assert_eq!(assert_ready!(call.poll()), Ok(1));
 }
+
+/// A service that does something when it is asked whether it is ready.
+#[derive(Clone)]
+struct Asked(u32, Arc<dyn Fn(u32) + Send + Sync>);
+
+impl Service<()> for Asked {
+    type Response = u32;
+    type Error = Failed;
+    type Future = std::future::Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        (self.1)(self.0);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        std::future::ready(Ok(self.0))
+    }
+}
+
+#[test]
+fn a_call_that_has_looked_but_not_chosen_does_not_go_to_what_is_removed() {
+    for drain in [false, true] {
+        let pool = Arc::new(std::sync::OnceLock::<Pool<Asked>>::new());
+        let handle = pool.clone();
+        // Between the look at the endpoints and the choice, the first of them goes.
+        let asked: Arc<dyn Fn(u32) + Send + Sync> = Arc::new(move |number| {
+            let pool = handle.get().expect("it is built");
+            match (number, drain) {
+                (0, false) => drop(pool.remove("0")),
+                (0, true) => drop(pool.drain("0")),
+                _ => {}
+            }
+        });
+        let built = Pool::builder()
+            .balance(Strategy::RoundRobin)
+            .breaker(breaker())
+            .endpoint("0", Asked(0, asked.clone()))
+            .endpoint("1", Asked(1, asked))
+            .build()
+            .expect("valid");
+        let pool = pool.get_or_init(|| built);
+        let mut call = task::spawn(pool.service().call(()));
+        assert_eq!(assert_ready!(call.poll()), Ok(1), "{drain}");
+        let first = pool.snapshot();
+        let first = first.endpoint("0").map(|e| (e.calls, e.in_flight));
+        assert_eq!(first, drain.then_some((0, 0)));
+    }
+}
