@@ -84,6 +84,7 @@
 
 pub mod balance;
 mod builder;
+mod choose;
 mod config;
 mod discover;
 mod endpoint;
@@ -100,6 +101,7 @@ mod options;
 mod policy;
 mod reach;
 mod roster;
+mod seek;
 mod service;
 mod shared;
 mod snapshot;

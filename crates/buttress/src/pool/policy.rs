@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc};
 use super::{
     balance::Strategy,
     builder::PoolBuilder,
+    choose::Search,
     endpoint::{Endpoint, check_weight},
     events::{Alert, PoolEvent, Severity},
     future::PoolFuture,
@@ -12,7 +13,7 @@ use super::{
     options::PoolOptions,
     reach::{Operation, Own},
     service::PoolService,
-    shared::{Search, Shared},
+    shared::Shared,
     snapshot::{EndpointSnapshot, Snapshot},
     tried::Tried,
 };

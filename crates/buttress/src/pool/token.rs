@@ -41,7 +41,7 @@ impl PoolToken {
         self.is_inside = is;
     }
 
-    /// Notes that the call is made again elsewhere.
+    /// The endpoint, until the call has ended.
     pub(super) fn node(&self) -> Option<&Arc<Node>> {
         self.node.as_ref()
     }

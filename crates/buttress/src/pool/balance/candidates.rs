@@ -177,15 +177,11 @@ impl Candidates<'_> {
             })
     }
 
-    /// The endpoint at `share` (0 to 1) of the weights of those that `may` be chosen.
-    pub(super) fn at_share(&self, share: f64, may: impl Fn(usize) -> bool) -> Option<usize> {
+    /// The endpoint at `share` (0 to 1) of the weights of those that may be used.
+    pub(super) fn at_share(&self, share: f64) -> Option<usize> {
         let weight = |i: usize| self.roster.weight(i) as f64;
         let last = Cell::new(None);
-        let chosen = || {
-            (0..self.len())
-                .filter(|&i| self.is_usable(i) && may(i))
-                .inspect(|i| last.set(Some(*i)))
-        };
+        let chosen = || self.usable().inspect(|i| last.set(Some(*i)));
         let total: f64 = chosen().map(weight).sum();
         let mut left = share * total;
         let found = chosen().find(|&i| {

@@ -45,7 +45,7 @@ impl Balance for RoundRobin {
         if !among.is_first_choice() {
             // A second choice takes no turn: of two endpoints, one of which fails, each call would take two, and find
             // the one that fails at its first.
-            return among.at_share(among.random(), |_| true);
+            return among.at_share(among.random());
         }
         let turn = self.next.fetch_add(1, Relaxed);
         let (chosen, rest) = if roster.is_even {
@@ -63,6 +63,6 @@ impl Balance for RoundRobin {
         if among.is_usable(chosen) {
             return Some(chosen);
         }
-        among.at_share(rest as f64 / 2_f64.powi(64), |_| true)
+        among.at_share(rest as f64 / 2_f64.powi(64))
     }
 }

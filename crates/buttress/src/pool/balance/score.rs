@@ -6,7 +6,8 @@ use super::{Balance, Candidates};
 /// a few milliseconds is no reason for all calls to run to one endpoint. What an endpoint has done is forgotten in
 /// time, so one that did badly is tried again.
 ///
-/// It suits services whose answers take seconds and whose failures are their own: accounts with a provider, keys with
+/// It looks at every endpoint, twice, so it suits dozens rather than hundreds; and services whose answers take seconds
+/// and whose failures are their own: accounts with a provider, keys with
 /// quotas.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Score;
@@ -21,6 +22,15 @@ impl Balance for Score {
 
     fn choose(&self, among: &Candidates<'_>) -> Option<usize> {
         let best = among.usable().map(|i| among.score(i)).fold(0.0, f64::max);
-        among.at_share(among.random(), |i| among.score(i) >= best * EQUAL)
+        // One by one, each takes the place of the one before with the chance that its weight has among those so far.
+        let mut weights = 0.0;
+        let equals = among.usable().filter(|&i| among.score(i) >= best * EQUAL);
+        equals.fold(None, |chosen, i| {
+            weights += among.weight(i);
+            match chosen {
+                Some(chosen) if among.random() * weights >= among.weight(i) => Some(chosen),
+                _ => Some(i),
+            }
+        })
     }
 }

@@ -17,6 +17,6 @@ impl Balance for WeightedRandom {
         if chosen < roster.nodes.len() && among.is_usable(chosen) {
             return Some(chosen);
         }
-        among.at_share(among.random(), |_| true)
+        among.at_share(among.random())
     }
 }

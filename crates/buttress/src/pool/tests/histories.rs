@@ -7,7 +7,7 @@ use super::*;
 use crate::registry::Drill;
 
 const THREADS: usize = 4;
-const CALLS: usize = 6_000;
+const CALLS: usize = 3_000;
 
 /// Endpoints that were removed; written once `remove` has returned.
 type Removed = RwLock<HashSet<u32>>;

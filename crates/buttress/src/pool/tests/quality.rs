@@ -5,7 +5,7 @@ use super::*;
 
 /// The 99th percentile of so many calls, `rate` of which come in a second.
 async fn p99(strategy: Strategy, rate: f64, seed: u64) -> Duration {
-    const CALLS: usize = 8_000;
+    const CALLS: usize = 5_000;
     let (nodes, builder) = nodes::<5>(ms(0));
     // An endpoint works on one call after the other.
     let queues: Vec<_> = nodes
