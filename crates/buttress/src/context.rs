@@ -46,6 +46,9 @@ thread_local! {
     /// Unlike a context it costs no allocation to set.
     static MARK: Cell<Mark> = const { Cell::new(Mark { attempt: 0, is_hedged: false }) };
 
+    /// Where the attempts before it have been, see [`Tally::tried`].
+    static TRIED: Cell<u64> = const { Cell::new(0) };
+
     /// The deadline of what is being polled. No more does this.
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
@@ -75,6 +78,7 @@ pub struct CallContext {
 pub struct Tally {
     attempts: AtomicU32,
     queued: AtomicU64,
+    tried: AtomicU64,
 }
 
 impl Default for CallContext {
@@ -266,6 +270,8 @@ pub(crate) fn add_first_attempt() {
 #[must_use = "the mark is gone when this is dropped"]
 pub(crate) struct InAttempt {
     outer: Mark,
+    /// `None` where the attempt is one of several that the layer further out takes for its one.
+    outer_tried: Option<u64>,
 }
 
 impl InAttempt {
@@ -274,7 +280,8 @@ impl InAttempt {
     pub(crate) fn enter(attempt: u32) -> Self {
         let outer = MARK.get();
         MARK.set(Mark { attempt, ..outer });
-        Self { outer }
+        let outer_tried = Some(TRIED.replace(0));
+        Self { outer, outer_tried }
     }
 
     /// The same, of a call that is hedged.
@@ -285,9 +292,25 @@ impl InAttempt {
             attempt,
             is_hedged: true,
         };
-        Self {
-            outer: MARK.replace(mark),
-        }
+        let outer = MARK.replace(mark);
+        // Inside of a retry, that remembers where both of its attempts have been.
+        let outer_tried = (outer.attempt == 0).then(|| TRIED.replace(0));
+        Self { outer, outer_tried }
+    }
+
+    /// Tells it where the attempts before it have been.
+    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn with_tried(self, tried: u64) -> Self {
+        TRIED.set(tried);
+        self
+    }
+
+    /// Removes the mark, and says where the attempts have been by now.
+    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn leave(self) -> u64 {
+        TRIED.get()
     }
 }
 
@@ -295,7 +318,38 @@ impl Drop for InAttempt {
     #[inline]
     fn drop(&mut self) {
         MARK.set(self.outer);
+        if let Some(tried) = self.outer_tried {
+            TRIED.set(tried);
+        }
     }
+}
+
+/// Where the attempts at the current call have been, see [`Tally::tried`].
+#[cfg_attr(not(feature = "pool"), allow(dead_code))]
+#[inline]
+pub(crate) fn tried() -> u64 {
+    TRIED.get() | CURRENT.try_with(|context| context.tally.tried()).unwrap_or(0)
+}
+
+/// Notes that an attempt at the current call goes to the endpoint of that slot.
+#[cfg_attr(not(feature = "pool"), allow(dead_code))]
+#[inline]
+pub(crate) fn add_tried(slot: u8) {
+    // A mark that nobody will remove is not made.
+    if MARK.get().attempt > 0 {
+        TRIED.set(TRIED.get() | 1 << (slot & 63));
+    }
+    let _ = CURRENT.try_with(|context| context.tally.add_tried(slot));
+}
+
+/// The number of the current attempt, 1 if nothing repeats the call.
+#[cfg_attr(not(feature = "pool"), allow(dead_code))]
+#[inline]
+pub(crate) fn current_attempt() -> u32 {
+    let marked = MARK.get().attempt;
+    marked
+        .max(CURRENT.try_with(CallContext::attempt).unwrap_or(1))
+        .max(1)
 }
 
 /// The deadline of the [current](CallContext::current) context, without a copy of the context.
@@ -423,6 +477,18 @@ impl Tally {
         let _ = self.attempts.compare_exchange(0, 1, Relaxed, Relaxed);
     }
 
+    /// Which endpoints of a pool the call has been to, all attempts together: a bit for each, modulo 64. It is for
+    /// passing over those that have been tried, where there are others.
+    #[must_use]
+    pub fn tried(&self) -> u64 {
+        self.tried.load(Relaxed)
+    }
+
+    /// Notes that an attempt goes to the endpoint of that slot, modulo 64.
+    pub fn add_tried(&self, slot: u8) {
+        self.tried.fetch_or(1 << (slot & 63), Relaxed);
+    }
+
     /// How long the call has waited in queues, all attempts together.
     #[must_use]
     pub fn queued(&self) -> Duration {
@@ -509,6 +575,24 @@ mod tests {
         context.tally().add_first_attempt();
         context.tally().add_attempt();
         assert_eq!(context.tally().attempts(), 2);
+    }
+
+    #[test]
+    fn attempts_remember_where_they_have_been() {
+        add_tried(3);
+        assert_eq!(tried(), 0, "nobody would forget it");
+        let first = InAttempt::enter(1);
+        add_tried(3);
+        add_tried(70);
+        let been = first.leave();
+        assert_eq!((been, tried()), (1 << 3 | 1 << 6, 0));
+        let second = InAttempt::enter(2).with_tried(been);
+        let inner = InAttempt::enter(1);
+        assert_eq!((tried(), current_attempt()), (0, 1));
+        drop(inner);
+        assert_eq!((tried(), current_attempt()), (been, 2));
+        drop(second);
+        assert_eq!((tried(), current_attempt()), (0, 1));
     }
 
     #[tokio::test]

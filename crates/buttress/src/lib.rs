@@ -54,6 +54,7 @@
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
+//! | `pool` | `pool` (default) | several endpoints as one: load balancing, failover, health |
 //! | `metrics` | `metrics` (default) | counts outcomes and durations in fixed memory |
 //! | [`stack`] | always | the builder |
 //! | [`registry`] | always | policies by name: read, drill, listen |
@@ -81,7 +82,12 @@
 
 // Mechanisms that concerns share are not dead because a build leaves out the concerns that use them.
 
-#[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
+#[cfg_attr(not(feature = "pool"), allow(dead_code))]
+pub mod admission;
+#[cfg_attr(
+    not(any(feature = "hedge", feature = "pool", feature = "retry")),
+    allow(dead_code)
+)]
 pub mod budget;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
@@ -105,6 +111,8 @@ mod keyed;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod outcome;
+#[cfg(feature = "pool")]
+pub mod pool;
 #[cfg_attr(
     not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)

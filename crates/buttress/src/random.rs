@@ -37,19 +37,23 @@ impl Source {
 
     /// A number between 0 and 1, 1 excluded.
     pub(crate) fn unit(&self) -> f64 {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         match self {
             Self::Thread => unit(),
-            Self::Seeded(state) => {
-                let mut z = state.fetch_add(GOLDEN, Relaxed).wrapping_add(GOLDEN);
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                z ^= z >> 31;
-                // The 53 bits that an `f64` holds exactly.
-                (z >> 11) as f64 / (1_u64 << 53) as f64
-            }
+            Self::Seeded(state) => mixed(state.fetch_add(GOLDEN, Relaxed)),
         }
     }
+}
+
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A number between 0 and 1, 1 excluded, that `seed` tells: SplitMix64's output after that state.
+pub(crate) fn mixed(seed: u64) -> f64 {
+    let mut z = seed.wrapping_add(GOLDEN);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    // The 53 bits that an `f64` holds exactly.
+    (z >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

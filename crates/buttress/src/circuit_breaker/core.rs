@@ -128,7 +128,7 @@ impl Core {
         self.nanos_at(clock::now())
     }
 
-    fn nanos_at(&self, now: Instant) -> NonZeroU64 {
+    pub(super) fn nanos_at(&self, now: Instant) -> NonZeroU64 {
         NonZeroU64::MIN.saturating_add(nanos(now.saturating_duration_since(self.born)))
     }
 
@@ -437,6 +437,14 @@ impl Core {
         };
         let from = self.machine.force(to, until);
         self.entered(from, to, Cause::ByHand);
+    }
+
+    /// Ends an open time early: the next calls are probes. Of any other state it ends nothing.
+    pub(super) fn end_open_time(&self) {
+        let word = self.machine.load();
+        if word.state() == State::Open && self.machine.advance(word, State::HalfOpen, 0).is_ok() {
+            self.entered(State::Open, State::HalfOpen, Cause::ByHand);
+        }
     }
 
     pub(super) fn reset(&self) {

@@ -31,10 +31,10 @@ pub(super) enum Progress {
 /// only just written: this is what most of a call's time went into.
 ///
 /// ```text
-///   63   48 47  22     21     20  19    18 17  16 15           0
-///  ┌───────┬──────┬────────┬──────┬────────┬──────┬────────────┐
-///  │ slot  │      │ inside │ slow │progress│ role │ generation │
-///  └───────┴──────┴────────┴──────┴────────┴──────┴────────────┘
+///   63   48  47  46  22     21     20  19    18 17  16 15           0
+///  ┌───────┬────┬──────┬────────┬──────┬────────┬──────┬────────────┐
+///  │ slot  │call│      │ inside │ slow │progress│ role │ generation │
+///  └───────┴────┴──────┴────────┴──────┴────────┴──────┴────────────┘
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks(u64);
@@ -45,12 +45,30 @@ const SLOW: u64 = 1 << 20;
 const INSIDE: u64 = 1 << 21;
 const SLOT: u32 = 48;
 const TWO_BITS: u64 = 3;
+/// Set where marks travel as a plain word, so that such a word is never 0.
+const IS_CALL: u64 = 1 << 47;
 
 impl Marks {
     /// An ordinary call of which nothing is known yet.
     #[inline]
     pub(super) const fn new(generation: Generation) -> Self {
         Self(generation as u64)
+    }
+
+    /// The word, which is not 0.
+    #[inline]
+    pub(super) const fn to_word(self) -> u64 {
+        self.0 | IS_CALL
+    }
+
+    /// The marks in a word, unless it is 0.
+    #[inline]
+    pub(super) const fn of_word(word: u64) -> Option<Self> {
+        if word == 0 {
+            None
+        } else {
+            Some(Self(word & !IS_CALL))
+        }
     }
 
     /// Is it an ordinary call that was not slow up to its headers?

@@ -66,6 +66,7 @@
 //!
 //! The vocabulary is that of *Release It!* (Nygard) as resilience4j, Polly and failsafe-go use it.
 
+mod admission;
 mod builder;
 mod call;
 mod config;

@@ -7,6 +7,8 @@ use super::{
     state::{Generation, State},
 };
 use crate::{
+    admission::Admitted,
+    clock::Instant,
     error::{Rejected, RejectionKind},
     outcome::{Head, Outcome, Reason, Token, Verdict},
 };
@@ -96,6 +98,41 @@ impl Permit {
             if self.call.started.is_none() && self.call.marks.progress() == Progress::Nothing {
                 self.call.started = Some(core.nanos());
             }
+        }
+    }
+
+    /// Notes that the call started then, if it is not noted yet.
+    pub(super) fn start_at(&mut self, now: Instant) {
+        if let Some(core) = &self.core {
+            self.call.started.get_or_insert(core.nanos_at(now));
+        }
+    }
+
+    /// The permit without its breaker, to be put together again by [`of_words`](Self::of_words).
+    #[inline]
+    pub(super) fn into_words(self) -> Admitted {
+        let (core, call) = self.into_parts();
+        let word = |word: Option<NonZeroU64>| word.map_or(0, NonZeroU64::get);
+        Admitted::new(match core {
+            Some(_) => [word(call.started), word(call.probe), call.marks.to_word()],
+            None => [0; 3],
+        })
+    }
+
+    /// The permit of these words, which its breaker gave out.
+    #[inline]
+    pub(super) fn of_words(core: &Arc<Core>, words: &Admitted) -> Self {
+        let [started, probe, marks] = words.words();
+        match Marks::of_word(marks) {
+            None => Self::unrecorded(),
+            Some(marks) => Self {
+                core: Some(core.clone()),
+                call: Call {
+                    started: NonZeroU64::new(started),
+                    probe: NonZeroU64::new(probe),
+                    marks,
+                },
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Sleep;
 
 use super::{Retry, course::Course};
 use crate::{
-    context::{self, InAttempt, Surroundings},
+    context::{self, Surroundings},
     outcome::Protocol,
 };
 
@@ -79,12 +79,13 @@ where
                     let Some(course) = this.course else {
                         return future.poll(cx);
                     };
-                    let in_attempt = InAttempt::enter(course.attempt());
-                    let Poll::Ready(result) = future.poll(cx) else {
+                    let in_attempt = course.enter();
+                    let polled = future.poll(cx);
+                    course.leave(in_attempt);
+                    let Poll::Ready(result) = polled else {
                         course.start();
                         return Poll::Pending;
                     };
-                    drop(in_attempt);
                     let Some(wait) = course.next(this.protocol.verdict(&result), || true) else {
                         return Poll::Ready(result);
                     };
@@ -116,7 +117,7 @@ where
         return attempt(1);
     };
     context::add_attempt();
-    let _in_attempt = InAttempt::enter(course.attempt());
+    let _in_attempt = course.enter();
     attempt(course.attempt())
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     clock::{self, Instant},
+    context::InAttempt,
     outcome::{Outcome, Verdict},
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Course {
     attempt: u32,
     /// The wait that was drawn before the present attempt.
     drawn: Option<Duration>,
+    /// Where the attempts have been, for a pool further in.
+    tried: u64,
 }
 
 impl Course {
@@ -32,7 +35,19 @@ impl Course {
             deadline,
             attempt: 1,
             drawn: None,
+            tried: 0,
         }
+    }
+
+    /// Marks what runs as part of the present attempt, until it [leaves](Self::leave).
+    #[inline]
+    pub(super) fn enter(&self) -> InAttempt {
+        InAttempt::enter(self.attempt).with_tried(self.tried)
+    }
+
+    #[inline]
+    pub(super) fn leave(&mut self, in_attempt: InAttempt) {
+        self.tried = in_attempt.leave();
     }
 
     /// The number of the present attempt.

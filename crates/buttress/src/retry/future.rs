@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::course::Course;
 use crate::{
-    context::{self, CallContext, InAttempt},
+    context::{self, CallContext},
     outcome::Verdict,
     replay::{Peek, Replay},
 };
@@ -104,12 +104,13 @@ where
                             .poll(cx)
                             .map(|result| result.map(|response| protocol.unread(response)));
                     };
-                    let in_attempt = InAttempt::enter(spare.course.attempt());
-                    let Poll::Ready(result) = attempt.poll(cx) else {
+                    let in_attempt = spare.course.enter();
+                    let polled = attempt.poll(cx);
+                    spare.course.leave(in_attempt);
+                    let Poll::Ready(result) = polled else {
                         spare.course.start();
                         return Poll::Pending;
                     };
-                    drop(in_attempt);
                     // What is good at first sight is not moved about.
                     if protocol
                         .verdict(&result)
@@ -145,7 +146,7 @@ where
                     let Some(spare) = this.spare else {
                         panic!("`RetryFuture` polled after it was ready");
                     };
-                    let in_attempt = InAttempt::enter(spare.course.attempt());
+                    let in_attempt = spare.course.enter();
                     ready!(spare.service.poll_ready(cx))?;
                     let Some(request) = request.take() else {
                         panic!("`RetryFuture` polled after it was ready");
@@ -155,7 +156,7 @@ where
                         None => context::add_attempt(),
                     }
                     let attempt = spare.service.call(request);
-                    drop(in_attempt);
+                    spare.course.leave(in_attempt);
                     this.state.set(State::Calling { attempt });
                 }
             }

@@ -1,0 +1,299 @@
+//! One endpoint: how busy it is, how it does, and whether it may be chosen.
+
+mod phase;
+mod turn;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{
+        AtomicU8, AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
+};
+
+use tokio::{sync::Notify, task::AbortHandle};
+
+use super::{events::PoolEvent, fading::Tick, hub::Hub, measures::Measures, token::PoolToken};
+use crate::{
+    admission::Admission,
+    clock::Instant,
+    outcome::{Outcome, Verdict},
+    striped::Striped,
+};
+
+pub use phase::Phase;
+use turn::Turn;
+pub(super) use turn::Urgency;
+
+pub(super) struct Node {
+    pub(super) id: u32,
+    /// One of 64; two endpoints of a pool of at most 64 have never the same.
+    pub(super) slot: u8,
+    pub(super) name: Arc<str>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) guard: Option<Arc<dyn Admission>>,
+    /// Calls in flight, and the flags below.
+    word: AtomicU64,
+    phase: AtomicU8,
+    /// Until when it has asked to be left alone.
+    throttled_until: AtomicU64,
+    /// Since when it is eased in, one more than it is; 0 if it is not.
+    ramp_from: AtomicU64,
+    pub(super) weight: AtomicU32,
+    pub(super) measures: Measures,
+    pub(super) books: Striped<8>,
+    // Locked when something is found out about the endpoint, and by those who look; not on the way of a call.
+    turn: Mutex<Turn>,
+    /// The last call has left an endpoint that takes no more.
+    pub(super) empty: Notify,
+    /// The checks of its health should not wait.
+    pub(super) hurry: Arc<Notify>,
+    // Locked when the checks begin and end.
+    watcher: Mutex<Option<AbortHandle>>,
+}
+
+const REMOVED: u64 = 1 << 63;
+const DRAINING: u64 = 1 << 62;
+const UNHEALTHY: u64 = 1 << 61;
+const FLAGS: u64 = REMOVED | DRAINING | UNHEALTHY;
+
+/// Indices of the books.
+pub(super) mod book {
+    pub(in super::super) const SUCCESS: usize = 0;
+    pub(in super::super) const FAILURE: usize = 1;
+    pub(in super::super) const THROTTLED: usize = 2;
+    pub(in super::super) const NEUTRAL: usize = 3;
+    pub(in super::super) const CANCELLED: usize = 4;
+    /// Failed calls that were made again elsewhere.
+    pub(in super::super) const MOVED: usize = 5;
+    pub(in super::super) const FAILOVERS: usize = 6;
+    pub(in super::super) const RECOVERIES: usize = 7;
+}
+
+impl Node {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        slot: u8,
+        name: Arc<str>,
+        weight: u32,
+        guard: Option<Arc<dyn Admission>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: hub.next_id.fetch_add(1, Relaxed),
+            slot,
+            name,
+            hub,
+            guard,
+            word: AtomicU64::new(0),
+            phase: AtomicU8::new(Phase::Up as u8),
+            throttled_until: AtomicU64::new(0),
+            ramp_from: AtomicU64::new(0),
+            weight: AtomicU32::new(weight),
+            measures: Measures::default(),
+            books: Striped::new(),
+            turn: Mutex::default(),
+            empty: Notify::new(),
+            hurry: Arc::default(),
+            watcher: Mutex::default(),
+        })
+    }
+
+    /// Has its breaker tell of every change, now that the endpoint is in the pool.
+    pub(super) fn listen(self: &Arc<Self>) {
+        if let Some(guard) = &self.guard {
+            // A breaker may outlive the pool, and listeners are for ever.
+            let weak = Arc::downgrade(self);
+            guard.listen(Arc::new(move |_| {
+                if let Some(node) = weak.upgrade() {
+                    node.look();
+                }
+            }));
+            self.look();
+        }
+    }
+
+    // ===== what a choice asks =====
+
+    #[inline]
+    pub(super) fn in_flight(&self) -> u64 {
+        self.word.load(Relaxed) & !FLAGS
+    }
+
+    /// May it be chosen?
+    #[inline]
+    pub(super) fn is_usable(&self, now: Instant, tick: Tick) -> bool {
+        self.word.load(Acquire) & FLAGS == 0
+            && self.throttled_until.load(Relaxed) <= tick
+            && self.guard.as_ref().is_none_or(|guard| guard.would_admit(now))
+    }
+
+    /// Was it not taken out by hand?
+    #[inline]
+    pub(super) fn is_offered(&self) -> bool {
+        self.word.load(Acquire) & (REMOVED | DRAINING) == 0
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.word.load(Acquire) & DRAINING != 0
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        self.word.load(Acquire) & UNHEALTHY == 0
+    }
+
+    pub(super) fn is_throttled(&self, tick: Tick) -> bool {
+        self.throttled_until.load(Relaxed) > tick
+    }
+
+    #[inline]
+    pub(super) fn phase(&self) -> Phase {
+        Phase::of(self.phase.load(Acquire))
+    }
+
+    /// Which share of its calls it gets while it is eased in: from a tenth to all.
+    pub(super) fn ramp(&self, tick: Tick) -> f64 {
+        let from = self.ramp_from.load(Relaxed);
+        if from == 0 {
+            return 1.0;
+        }
+        let span = self.hub.slow_start.load(Relaxed).max(1);
+        let past = tick.saturating_sub(from - 1);
+        (past as f64 / span as f64).clamp(0.1, 1.0)
+    }
+
+    /// When it may be chosen again though nothing else happens, if that is known.
+    pub(super) fn next_chance(&self, now: Instant) -> Option<Instant> {
+        if self.word.load(Acquire) & FLAGS != 0 {
+            return None;
+        }
+        let left_alone = self.hub.instant(self.throttled_until.load(Relaxed)).max(now);
+        match &self.guard {
+            None => Some(left_alone),
+            Some(guard) => Some(guard.next_chance(now)?.max(left_alone)),
+        }
+    }
+
+    /// Takes a call in, unless the endpoint was taken out or its breaker refuses. With `overrule` the breaker has no
+    /// say, and what it would have refused does not count for it.
+    ///
+    /// This is the moment at which a call has chosen. The flags are in the word that counts it, so whoever sets one
+    /// knows that no call comes after.
+    pub(super) fn admit(self: &Arc<Self>, now: Instant, overrule: bool) -> Option<PoolToken> {
+        let admitted = match &self.guard {
+            None => None,
+            Some(guard) => match guard.admit(now) {
+                Ok(admitted) => Some(admitted),
+                Err(_) if overrule => None,
+                Err(_) => return None,
+            },
+        };
+        let before = self.word.fetch_add(1, AcqRel);
+        if before & (REMOVED | DRAINING) != 0 {
+            self.leave();
+            if let (Some(guard), Some(admitted)) = (&self.guard, admitted) {
+                guard.cancel(admitted);
+            }
+            return None;
+        }
+        Some(PoolToken::new(self.clone(), admitted, now))
+    }
+
+    /// A call is over.
+    #[inline]
+    pub(super) fn leave(&self) {
+        let before = self.word.fetch_sub(1, AcqRel);
+        if before & (REMOVED | DRAINING) != 0 && before & !FLAGS == 1 {
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// How a call ended, which is no success.
+    pub(super) fn heed(&self, tick: Tick, outcome: &Outcome) {
+        if let (Verdict::Throttled, Some(after)) = (outcome.verdict(), outcome.retry_after()) {
+            let longest = self.hub.max_retry_after.load(Relaxed);
+            let until = tick + super::hub::ticks(after).min(longest);
+            self.throttled_until.fetch_max(until, Relaxed);
+        }
+    }
+
+    // ===== taking it out by hand =====
+
+    /// `false` if that has been done.
+    pub(super) fn remove(&self) -> bool {
+        self.take_out(REMOVED)
+    }
+
+    pub(super) fn drain(&self) -> bool {
+        self.take_out(DRAINING)
+    }
+
+    fn take_out(&self, flag: u64) -> bool {
+        let turn = self.turn();
+        let before = self.word.fetch_or(flag, AcqRel);
+        if before & flag != 0 {
+            return false;
+        }
+        let was_last = before & (REMOVED | DRAINING) == 0 && !self.hub.left(self.phase() == Phase::Up);
+        drop(turn);
+        self.hub.failover_ended(self);
+        if flag == REMOVED {
+            self.unwatch();
+        }
+        if before & !FLAGS == 0 {
+            self.empty.notify_waiters();
+        }
+        if was_last && self.hub.down.load(Acquire) > 0 {
+            self.hub.emit(PoolEvent::Exhausted);
+        }
+        true
+    }
+
+    pub(super) fn resume(&self) -> bool {
+        let turn = self.turn();
+        let before = self.word.fetch_and(!DRAINING, AcqRel);
+        let resumed = before & (REMOVED | DRAINING) == DRAINING;
+        if resumed {
+            self.hub.entered(self.phase() == Phase::Up);
+        }
+        drop(turn);
+        resumed
+    }
+
+    /// Waits until it has no calls in flight.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let notified = self.empty.notified();
+            if self.in_flight() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    // ===== checks =====
+
+    /// Notes who checks its health, unless somebody does already.
+    pub(super) fn watch(&self, spawn: impl FnOnce() -> AbortHandle) {
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if watcher.is_none() && self.word.load(Acquire) & REMOVED == 0 {
+            *watcher = Some(spawn());
+        }
+    }
+
+    pub(super) fn unwatch(&self) {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watcher) = watcher {
+            watcher.abort();
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.unwatch();
+    }
+}
