@@ -146,10 +146,21 @@ async fn a_short_body_is_sent_again_byte_for_byte_with_its_trailers() {
 
 #[tokio::test(start_paused = true)]
 async fn the_upstream_says_when_to_come_again() {
-    for (value, at_least, at_most) in [("1", 1000, 1100), ("7", 7000, 7100)] {
+    let date = "Wed, 21 Oct 2015 12:00:00 GMT";
+    for (value, at_least, at_most) in [
+        ("1", 1000, 1100),
+        ("Wed, 21 Oct 2015 12:00:01 GMT", 1000, 1100),
+        ("7", 7000, 7100),
+    ] {
         let upstream = upstream(move |n| async move {
             match n {
-                0 => with_header(503, "retry-after", value),
+                0 => {
+                    let mut response = with_header(503, "retry-after", value)?;
+                    response
+                        .headers_mut()
+                        .insert("date", HeaderValue::from_static(date));
+                    Ok(response)
+                }
                 _ => status(200),
             }
         });

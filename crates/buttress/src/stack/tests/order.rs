@@ -299,6 +299,32 @@ async fn a_failed_response_is_gone_before_the_wait_begins_and_with_it_its_permit
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_on_calls_at_a_time_is_free_while_calls_wait() {
+    let busy = || {
+        service_fn(|_: u32| async {
+            tokio::time::sleep(ms(10)).await;
+            Err::<u32, _>("busy")
+        })
+    };
+    let one_at_a_time = tower::limit::ConcurrencyLimitLayer::new(1);
+    let stack = || Stack::new("x").retry(retry().build().expect("valid"));
+    let service = stack().inside(one_at_a_time.clone()).build().service(busy());
+    let began = clock::now();
+    let call = || service.clone().oneshot(1);
+    let _ = tokio::join!(call(), call(), call(), call());
+    let inside = began.elapsed();
+    // Three attempts of four calls are 120 ms, and one call alone takes 330 ms: the waits overlap.
+    assert!(inside < ms(450), "{inside:?}");
+
+    // Which is what the builder places it inside for.
+    let service = one_at_a_time.layer(stack().build().service(busy()));
+    let began = clock::now();
+    let call = || service.clone().oneshot(1);
+    let _ = tokio::join!(call(), call(), call(), call());
+    assert!(began.elapsed() >= ms(4 * 330), "one after the other");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_innermost_layer_is_seen_by_all() {
     let actor = Actor::new(&[Act::Answer]);
     let (metrics, breaker, recover) = (Metrics::new(), breaker(), Recover::new());
