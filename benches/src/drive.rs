@@ -15,6 +15,8 @@ use tower::Service;
 
 use crate::service::{FAIL, HttpRequest};
 
+mod within;
+
 /// A loop of so many calls.
 pub type Lane = Box<dyn FnMut(u64) + Send>;
 
@@ -96,6 +98,28 @@ impl Subject {
     {
         let mut subject = Self::function(move |_| {
             let request = black_box(Request::new(Full::new(Bytes::from_static(b"ping"))));
+            call(black_box(&mut service), request).map(read)
+        });
+        subject.bytes = Some((size_of::<S>(), size_of::<S::Future>()));
+        subject
+    }
+
+    /// A plain service; every call fails.
+    pub fn every_call_fails<S>(service: S) -> Self
+    where
+        S: Service<u64> + Send + 'static,
+    {
+        Self::requests(service, |i| i | FAIL)
+    }
+
+    /// A service that is asked what `request` makes, in the loop, and whose response bodies are read to their end.
+    pub fn http_from<S, R, B>(mut service: S, mut request: impl FnMut() -> R + Send + 'static) -> Self
+    where
+        S: Service<R, Response = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes>,
+    {
+        let mut subject = Self::function(move |_| {
+            let request = black_box(request());
             call(black_box(&mut service), request).map(read)
         });
         subject.bytes = Some((size_of::<S>(), size_of::<S::Future>()));

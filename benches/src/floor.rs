@@ -13,6 +13,11 @@
 //! | [`Breaker::open`] | 1 | the books, the `Arc` of the name up and down | state |
 //! | [`recover`] | 0 | 0 | the flag of the panic hook; and one `catch_unwind` |
 //! | [`Books::call`] | 2 | `Arc` up and down, begun, ended, bucket, sum, place among the last 100 | 0 |
+//! | [`Limit::call`] | 0 | 0 | the limit |
+//! | [`Limit::total`] | 1 | 0 | the limit |
+//! | [`Attempts::call`] | 0, and 1 in 64 calls | `Arc` up and down, the books; in 64 calls two for the budget | how many attempts |
+//! | [`Attempts::measured`] | the same | and bucket, and how many were measured | and in 32 calls all buckets |
+//! | [`Spare::call`] | 0 | `Arc` up and down; the books if it answers | 0 |
 //! | [`stack`] | 2 | those of metrics and breaker | those of metrics, breaker and two of recover |
 
 use std::{
@@ -31,6 +36,10 @@ use std::{
 use buttress::clock::{self, Instant};
 
 use crate::service::{Broken, answer};
+
+mod attempts;
+
+pub use attempts::{Attempts, Limit, Spare};
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static HOOK: AtomicBool = AtomicBool::new(false);
@@ -56,6 +65,17 @@ impl Counters {
     fn add(&self, counter: usize, n: u64) {
         let stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);
         self.0[stripe].0[counter].fetch_add(n, Relaxed);
+    }
+
+    /// Adds one; what there was before, in the part of it that this thread adds to.
+    #[inline]
+    fn count(&self, counter: usize) -> u64 {
+        let stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);
+        self.0[stripe].0[counter].fetch_add(1, Relaxed)
+    }
+
+    fn total(&self, counter: usize) -> u64 {
+        self.0.iter().map(|line| line.0[counter].load(Relaxed)).sum()
     }
 }
 

@@ -3,11 +3,14 @@
 use std::{
     error, fmt,
     future::{Ready, ready},
-    task::{Context, Poll},
+    hint::black_box,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
+use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
 
@@ -57,12 +60,71 @@ impl Service<u64> for Plain {
     }
 }
 
+/// A plain service, ready at once, whose every answer is there when it is asked for the second time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting;
+
+/// The future of [`Waiting`].
+#[derive(Debug)]
+pub struct Second {
+    request: u64,
+    asked: bool,
+}
+
+impl Future for Second {
+    type Output = Result<u64, Broken>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.asked {
+            return Poll::Ready(answer(self.request));
+        }
+        // Nobody is woken: who polls this knows.
+        self.asked = true;
+        Poll::Pending
+    }
+}
+
+impl Service<u64> for Waiting {
+    type Response = u64;
+    type Error = Broken;
+    type Future = Second;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, request: u64) -> Second {
+        Second {
+            request,
+            asked: false,
+        }
+    }
+}
+
 /// An HTTP service, ready at once, whose body is one frame. `DELETE` fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Http;
 
 /// The request that [`Http`] is asked.
 pub type HttpRequest = Request<Full<Bytes>>;
+
+/// A request as clients send them: four headers, two of them not from the program's text.
+///
+/// A loop clones it, which is part of what is measured of every subject, the bare service too.
+#[must_use]
+pub fn get() -> HttpRequest {
+    let token = format!("Bearer {:032x}", 7);
+    Request::get("http://inventory.test/items/7?currency=EUR".to_owned())
+        .header("host", "inventory.test".to_owned())
+        .header("user-agent", "buttress-benches")
+        .header("accept", "application/json")
+        .header("authorization", token)
+        .body(Full::new(Bytes::from_static(b"ping")))
+        .expect("in order")
+}
 
 /// What it answers.
 pub type HttpResponse = Response<Full<Bytes>>;
@@ -84,6 +146,46 @@ impl Service<HttpRequest> for Http {
         } else {
             Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
         })
+    }
+}
+
+/// An HTTP service that reads the request's body to its end, as a transport does, and answers as [`Http`] does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Upstream;
+
+impl<B: Body> Service<Request<B>> for Upstream {
+    type Response = HttpResponse;
+    type Error = Broken;
+    type Future = Ready<Result<HttpResponse, Broken>>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let is_delete = *request.method() == Method::DELETE;
+        read(request.into_body());
+        ready(if is_delete {
+            Err(Broken)
+        } else {
+            Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
+        })
+    }
+}
+
+/// Reads a body that is there to its end.
+#[inline]
+pub fn read<B: Body>(body: B) {
+    let mut body = pin!(body);
+    let mut cx = Context::from_waker(Waker::noop());
+    while !body.is_end_stream() {
+        match body.as_mut().poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => drop(black_box(frame)),
+            Poll::Ready(Some(Err(_)) | None) => break,
+            Poll::Pending => panic!("not there at once"),
+        }
     }
 }
 

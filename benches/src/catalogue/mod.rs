@@ -1,11 +1,17 @@
 //! Every path and every subject.
 
 mod breaker;
+mod client;
+mod fallback;
+mod hedge;
 mod http;
 mod layers;
 mod peers;
+mod reqwest;
+mod retry;
 mod stack;
 mod threads;
+mod timeout;
 
 use crate::drive::Subject;
 
@@ -34,14 +40,28 @@ pub fn all() -> Vec<Entry> {
         layers::RECOVER,
         layers::METRICS,
         layers::ERROR,
+        timeout::READY,
+        timeout::WAITING,
+        timeout::TOTAL,
+        retry::FIRST,
+        retry::NO_BUDGET,
+        retry::FUNCTION,
+        hedge::FIXED,
+        hedge::QUANTILE,
+        fallback::NOT_NEEDED,
+        fallback::ANSWERED,
         stack::EMPTY,
         stack::OFF,
         stack::FULL,
         stack::REFUSED,
+        client::PLAIN,
         http::CIRCUIT_BREAKER,
         http::RECOVER,
         http::METRICS,
+        retry::OVER_HTTP,
+        hedge::OVER_HTTP,
         http::STACK,
+        client::OVER_HTTP,
         threads::ONE_BREAKER,
         threads::OWN_BREAKERS,
         threads::STACK,
