@@ -18,8 +18,10 @@
 //! says so in the request's context, if there is one, and to whatever runs inside of its future, by a mark on the
 //! task: so [`CallContext::current`] knows the attempt of a call that carries no context.
 
+mod trace;
+
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     num::NonZeroU128,
     pin::Pin,
     sync::{
@@ -31,14 +33,15 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+pub use trace::Trace;
 
 use crate::clock::Instant;
 
-tokio::task_local! {
-    static CURRENT: CallContext;
-}
-
 thread_local! {
+    /// The context of the scope that is being polled. A scope swaps its own in and out, so a poll copies nothing and
+    /// counts nothing up and down.
+    static CURRENT: RefCell<Option<CallContext>> = const { RefCell::new(None) };
+
     /// The attempt that is being polled, 0 for none. Unlike a context it costs no allocation to set.
     static ATTEMPT: Cell<u32> = const { Cell::new(0) };
 }
@@ -46,7 +49,7 @@ thread_local! {
 /// The context of one call.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    trace_id: Option<NonZeroU128>,
+    trace: Option<Trace>,
     deadline: Option<Instant>,
     attempt: u32,
     is_repeated: bool,
@@ -59,6 +62,8 @@ pub struct CallContext {
 pub struct Tally {
     attempts: AtomicU32,
     queued: AtomicU64,
+    /// That of the call in which this one was made.
+    outer: Option<Arc<Tally>>,
 }
 
 impl Default for CallContext {
@@ -72,7 +77,7 @@ impl CallContext {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            trace_id: None,
+            trace: None,
             deadline: None,
             attempt: 1,
             is_repeated: false,
@@ -81,15 +86,46 @@ impl CallContext {
         }
     }
 
+    /// The context of a call that is made in the course of this one: part of the same trace, with the same deadline
+    /// and importance. Its tally is its own, and what it notes is noted in this one's as well.
+    #[must_use]
+    pub fn nested(&self) -> Self {
+        Self {
+            attempt: 1,
+            is_repeated: self.is_repeated(),
+            tally: Arc::new(Tally {
+                outer: Some(self.tally.clone()),
+                ..Tally::default()
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// The context of work that goes on by itself, when this call may be over: it is part of the same trace, and
+    /// nothing else of this call is its own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            trace: self.trace.clone(),
+            ..Self::new()
+        }
+    }
+
     /// The id of the trace that this call belongs to.
     #[must_use]
     pub fn trace_id(&self) -> Option<NonZeroU128> {
-        self.trace_id
+        self.trace.as_ref().map(Trace::id)
     }
 
-    /// Sets the trace's id.
-    pub fn set_trace_id(&mut self, id: NonZeroU128) {
-        self.trace_id = Some(id);
+    /// The trace that this call belongs to, and where in it it stands.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    /// Says where in which trace the call stands.
+    pub fn set_trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
     }
 
     /// The moment by which the caller wants its answer.
@@ -143,20 +179,22 @@ impl CallContext {
     }
 
     /// Runs `future` with this context as the [`current`](Self::current) one of its task.
-    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, future)
+    pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
+        Scoped::new(Some(self), future)
     }
 
     /// Runs `work` with this context as the [`current`](Self::current) one.
     pub fn sync_scope<R>(self, work: impl FnOnce() -> R) -> R {
-        CURRENT.sync_scope(self, work)
+        let mut this = Some(self);
+        let _entered = Entered::enter(&mut this);
+        work()
     }
 
     /// The context of the [scope](Self::scope) that is running. Inside of a retry it has the number of the attempt;
     /// there it is a new one if there is no scope.
     #[must_use]
     pub fn current() -> Option<Self> {
-        let mut current = CURRENT.try_with(Clone::clone).ok();
+        let mut current = with_current(Clone::clone);
         let attempt = ATTEMPT.get();
         if attempt > 0 {
             let context = current.get_or_insert_with(Self::new);
@@ -183,13 +221,12 @@ impl Surroundings {
     #[cfg_attr(not(feature = "retry"), allow(dead_code))]
     #[inline]
     pub(crate) fn look() -> Self {
-        let mut around = CURRENT
-            .try_with(|context| Self {
-                is_repeated: context.is_repeated(),
-                deadline: context.deadline,
-                has_context: true,
-            })
-            .unwrap_or_default();
+        let mut around = with_current(|context| Self {
+            is_repeated: context.is_repeated(),
+            deadline: context.deadline,
+            has_context: true,
+        })
+        .unwrap_or_default();
         around.is_repeated |= ATTEMPT.get() > 0;
         around
     }
@@ -199,7 +236,7 @@ impl Surroundings {
 #[cfg_attr(not(feature = "retry"), allow(dead_code))]
 pub(crate) fn add_attempt() {
     // Nobody keeps a tally where there is no context.
-    let _ = CURRENT.try_with(|context| context.tally.add_attempt());
+    let _ = with_current(|context| context.tally.add_attempt());
 }
 
 /// Marks what runs until it is dropped as part of an attempt.
@@ -231,14 +268,51 @@ impl Drop for InAttempt {
 #[cfg_attr(not(feature = "timeout"), allow(dead_code))]
 #[inline]
 pub(crate) fn current_deadline() -> Option<Instant> {
-    CURRENT.try_with(CallContext::deadline).ok().flatten()
+    with_current(CallContext::deadline).flatten()
+}
+
+/// What `read` makes of the current context, if there is one. The mark of an attempt is not in it.
+#[inline]
+pub(crate) fn with_current<R>(read: impl FnOnce(&CallContext) -> R) -> Option<R> {
+    let read = |current: &RefCell<Option<CallContext>>| current.borrow().as_ref().map(read);
+    // There is none while a thread is being torn down.
+    CURRENT.try_with(read).ok().flatten()
+}
+
+/// Swaps a context in, and out again when dropped. `None` changes nothing.
+pub(crate) struct Entered<'a> {
+    context: &'a mut Option<CallContext>,
+    is_in: bool,
+}
+
+impl<'a> Entered<'a> {
+    #[inline]
+    pub(crate) fn enter(context: &'a mut Option<CallContext>) -> Self {
+        let is_in = context.is_some() && swap(context);
+        Self { context, is_in }
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_in {
+            swap(self.context);
+        }
+    }
+}
+
+#[inline]
+fn swap(context: &mut Option<CallContext>) -> bool {
+    let swap = |current: &RefCell<Option<CallContext>>| std::mem::swap(&mut *current.borrow_mut(), context);
+    CURRENT.try_with(swap).is_ok()
 }
 
 pin_project! {
     /// A future in the [scope](CallContext::scope) of a context, or in none: one type for calls whose request has
     /// room for the context and for those whose request has not.
     ///
-    /// Each poll has a copy of the context as the current one. Dropping is done outside of it.
+    /// Each poll has the context as the current one. Dropping is done outside of it.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Scoped<F> {
@@ -253,6 +327,20 @@ impl<F> Scoped<F> {
     pub const fn new(context: Option<CallContext>, inner: F) -> Self {
         Self { context, inner }
     }
+
+    /// The context, if there is one.
+    #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn context(&self) -> Option<&CallContext> {
+        self.context.as_ref()
+    }
+
+    /// Takes the context away, from a future that is ready.
+    #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn take_context(self: Pin<&mut Self>) -> Option<CallContext> {
+        self.project().context.take()
+    }
 }
 
 impl<F: Future> Future for Scoped<F> {
@@ -261,10 +349,8 @@ impl<F: Future> Future for Scoped<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        match this.context {
-            Some(context) => context.clone().sync_scope(|| this.inner.poll(cx)),
-            None => this.inner.poll(cx),
-        }
+        let _entered = Entered::enter(this.context);
+        this.inner.poll(cx)
     }
 }
 
@@ -278,6 +364,9 @@ impl Tally {
     /// Notes that an attempt has begun.
     pub fn add_attempt(&self) {
         self.attempts.fetch_add(1, Relaxed);
+        if let Some(outer) = &self.outer {
+            outer.add_attempt();
+        }
     }
 
     /// How long the call has waited in queues, all attempts together.
@@ -290,6 +379,9 @@ impl Tally {
     pub fn add_queued(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.queued.fetch_add(nanos, Relaxed);
+        if let Some(outer) = &self.outer {
+            outer.add_queued(time);
+        }
     }
 }
 
@@ -318,6 +410,45 @@ mod tests {
         assert_eq!(first.attempt(), 1);
         assert_eq!(first.tally().attempts(), 1);
         assert_eq!(first.tally().queued(), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn a_nested_call_has_a_tally_of_its_own_that_adds_to_the_outer_one() {
+        let mut outer = CallContext::new();
+        outer.limit_deadline(crate::clock::now() + Duration::from_secs(1));
+        outer.set_attempt(2);
+        let (one, other) = (outer.nested(), outer.nested());
+        one.tally().add_attempt();
+        other.tally().add_attempt();
+        other.tally().add_queued(Duration::from_millis(3));
+        assert_eq!((one.tally().attempts(), outer.tally().attempts()), (1, 2));
+        assert_eq!(outer.tally().queued(), Duration::from_millis(3));
+        assert_eq!((one.attempt(), one.is_repeated()), (1, true));
+        assert_eq!(one.deadline(), outer.deadline());
+    }
+
+    #[test]
+    fn what_goes_on_by_itself_keeps_the_trace_alone() {
+        let mut call = CallContext::new();
+        call.set_trace(Trace::new());
+        call.limit_deadline(crate::clock::now());
+        let detached = call.detached();
+        assert_eq!(detached.trace(), call.trace());
+        assert_eq!(detached.deadline(), None);
+        detached.tally().add_attempt();
+        assert_eq!(call.tally().attempts(), 0);
+    }
+
+    #[test]
+    fn a_context_is_small() {
+        assert!(size_of::<Trace>() <= 48 && size_of::<CallContext>() <= 80);
+        assert_eq!(size_of::<Option<CallContext>>(), size_of::<CallContext>());
+    }
+
+    #[test]
+    fn a_scope_that_panics_is_left() {
+        let result = std::panic::catch_unwind(|| CallContext::new().sync_scope(|| panic!("inside")));
+        assert!(result.is_err() && CallContext::current().is_none());
     }
 
     #[test]

@@ -52,6 +52,7 @@
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
+//! | `trace_id` | `trace-id` (default) | gives each request one id through all services, a span and a line in the access log |
 //! | `metrics` | `metrics` (default) | counts outcomes and durations in fixed memory |
 //! | [`stack`] | always | the builder |
 //! | [`registry`] | always | policies by name: read, drill, listen |
@@ -123,6 +124,8 @@ mod striped;
 mod sync;
 #[cfg(feature = "timeout")]
 pub mod timeout;
+#[cfg(feature = "trace-id")]
+pub mod trace_id;
 pub mod value;
 
 pub use config::ConfigError;

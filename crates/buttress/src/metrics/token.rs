@@ -1,10 +1,10 @@
 use std::{fmt, mem::ManuallyDrop, sync::Arc};
 
-use super::{Shared, books::Ending};
+use super::Shared;
 use crate::{
     clock::{self, Instant},
     histogram::nanos,
-    outcome::{Head, Outcome, Token},
+    outcome::{Ending, Head, Outcome, Token},
 };
 
 /// One call in the books of a [`Metrics`](super::Metrics), from [`start`](super::Metrics::start) until it is
