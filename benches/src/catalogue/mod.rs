@@ -41,6 +41,8 @@ pub fn all() -> Vec<Entry> {
         http::CIRCUIT_BREAKER,
         http::RECOVER,
         http::METRICS,
+        http::TRACE_ID_INBOUND,
+        http::TRACE_ID_OUTBOUND,
         http::STACK,
         threads::ONE_BREAKER,
         threads::OWN_BREAKERS,

@@ -1,7 +1,7 @@
 //! The headers. gRPC's metadata are headers, so they are the same there.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::Entry};
 
 use super::{
     Answer, Carrier, Received, TraceParent, hex,
@@ -90,21 +90,27 @@ fn send(headers: &mut HeaderMap, trace: &Trace) {
     debug_assert_eq!(parent.len(), LENGTH);
     if trace.request_id().is_some() {
         send_request_id(headers, trace);
-    } else if !headers.contains_key(&REQUEST_ID) {
-        insert(headers, &REQUEST_ID, parent.slice(TRACE_ID));
+    } else if let Entry::Vacant(place) = headers.entry(&REQUEST_ID) {
+        if let Some(id) = value_of(parent.slice(TRACE_ID)) {
+            place.insert(id);
+        }
     }
-    insert(headers, &TRACEPARENT, parent);
+    let is_first = value_of(parent)
+        .and_then(|parent| headers.insert(&TRACEPARENT, parent))
+        .is_none();
     match trace.state() {
         Some(state) => insert(headers, &TRACESTATE, Bytes::copy_from_slice(state.as_bytes())),
-        None => {
-            headers.remove(&TRACESTATE);
-        }
+        // It belonged to the other.
+        None if !is_first => drop(headers.remove(&TRACESTATE)),
+        None => {}
     }
 }
 
 fn send_request_id(headers: &mut HeaderMap, trace: &Trace) {
-    if !headers.contains_key(&REQUEST_ID) {
-        insert(headers, &REQUEST_ID, request_id(trace));
+    if let Entry::Vacant(place) = headers.entry(&REQUEST_ID) {
+        if let Some(id) = value_of(request_id(trace)) {
+            place.insert(id);
+        }
     }
 }
 
@@ -116,10 +122,14 @@ fn request_id(trace: &Trace) -> Bytes {
 }
 
 fn insert(headers: &mut HeaderMap, name: &HeaderName, value: Bytes) {
-    // A state or a request-id that a user has set need not be fit for a header.
-    if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+    if let Some(value) = value_of(value) {
         headers.insert(name, value);
     }
+}
+
+/// A state or a request-id that a user has set need not be fit for a header.
+fn value_of(value: Bytes) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(value).ok()
 }
 
 macro_rules! in_headers {
