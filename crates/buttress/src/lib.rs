@@ -56,6 +56,7 @@
 //! | `metrics` | `metrics` (default) | counts outcomes and durations in fixed memory |
 //! | [`stack`] | always | the builder |
 //! | [`registry`] | always | policies by name: read, drill, listen |
+//! | [`export`] | always; `prometheus`, `metrics-facade` | what the policies count, for Prometheus and others |
 //! | `http` | `http` | verdicts at the real end of HTTP and gRPC responses; refusals as responses |
 //!
 //! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data.
@@ -90,6 +91,7 @@ pub mod context;
 mod directory;
 pub mod duration;
 pub mod error;
+pub mod export;
 pub mod histogram;
 #[cfg(feature = "http")]
 pub mod http;

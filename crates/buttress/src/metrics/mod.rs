@@ -65,12 +65,14 @@ use std::{
 };
 
 use crate::{
+    export::Samples,
     outcome::{Plain, Protocol},
     registry::Policy,
     value::Table,
 };
 
 mod books;
+mod families;
 mod future;
 mod layer;
 mod recent;
@@ -81,6 +83,7 @@ mod tests;
 mod token;
 
 use books::Books;
+pub(crate) use families::FAMILIES;
 pub use future::MetricsFuture;
 pub use layer::MetricsLayer;
 pub use service::MetricsService;
@@ -253,5 +256,9 @@ impl Policy for Metrics {
 
     fn describe(&self, state: &mut Table) {
         self.snapshot().describe(state);
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.snapshot(), name, samples);
     }
 }

@@ -123,6 +123,7 @@ pub use future::TraceIdFuture;
 pub use id::{Id, NotAnId};
 pub use layer::TraceIdLayer;
 pub use parent::TraceParent;
+pub(crate) use policy::FAMILIES;
 pub use policy::{Counts, TraceId};
 pub use record::TraceToken;
 pub use service::TraceIdService;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::ConfigError,
     context::{CallContext, Trace},
+    export::{Family, Samples},
     outcome::Plain,
     random,
     registry::{Drill, DrillError, Emitter, Listener, Policy, PolicyChanged},
@@ -45,6 +46,10 @@ struct Shared {
     counts: Striped<3>,
     events: Emitter,
 }
+
+static TRACES: Family = Family::counter("traces", "Traces gone on with from outside, and begun");
+static REFUSALS: Family = Family::counter("trace_headers_refused", "Ids from outside that were no ids");
+pub(crate) static FAMILIES: &[&Family] = &[&TRACES, &REFUSALS];
 
 const ACCEPTED: usize = 0;
 const MADE: usize = 1;
@@ -398,6 +403,13 @@ impl Policy for TraceId {
         table.insert("accepted", counts.accepted);
         table.insert("made", counts.made);
         table.insert("refused", counts.refused);
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        let (name, totals) = (("name", name), self.totals());
+        samples.counter(&TRACES, &[name, ("origin", "accepted")], totals.accepted);
+        samples.counter(&TRACES, &[name, ("origin", "made")], totals.made);
+        samples.counter(&REFUSALS, &[name], totals.refused);
     }
 
     fn listen(&self, listener: Listener) {
