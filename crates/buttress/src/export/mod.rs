@@ -33,11 +33,11 @@
 //!
 //! | metric | labels | |
 //! |---|---|---|
-//! | `buttress_requests_total` | `stack`, `outcome` | calls that have ended: `success`, `failure`, `neutral`, `rejected`, `timed_out`, `cancelled`, `panicked` |
-//! | `buttress_request_errors_total` | `stack` | those of them that were an error to the caller |
-//! | `buttress_requests_in_flight` | `stack` | calls that have not ended |
-//! | `buttress_request_duration_seconds` | `stack` | to the headers, or to the answer where it has none |
-//! | `buttress_request_duration_to_end_seconds` | `stack` | to the end of the response's body |
+//! | `buttress_requests_total` | `stack`, `outcome`, ¹ | calls that have ended: `success`, `failure`, `neutral`, `rejected`, `timed_out`, `cancelled`, `panicked` |
+//! | `buttress_request_errors_total` | `stack`, ¹ | those of them that were an error to the caller |
+//! | `buttress_requests_in_flight` | `stack`, ¹ | calls that have not ended |
+//! | `buttress_request_duration_seconds` | `stack`, ¹ | to the headers, or to the answer where it has none |
+//! | `buttress_request_duration_to_end_seconds` | `stack`, ¹ | to the end of the response's body |
 //! | `buttress_circuit_breaker_state` | `name`, `state` | 1 for the state that it is in, 0 for the others |
 //! | `buttress_circuit_breaker_calls_total` | `name`, `outcome` | what its calls said of the service |
 //! | `buttress_circuit_breaker_rejected_total` | `name` | calls that it refused |
@@ -55,6 +55,8 @@
 //! | `buttress_panics_total` | `name`, `place` | panics that were caught |
 //! | `buttress_traces_total` | `name`, `origin` | traces gone on with (`accepted`) and begun (`made`) |
 //! | `buttress_trace_headers_refused_total` | `name` | ids from outside that were no ids |
+//!
+//! ¹ and `route`, where [`Metrics::by_route`](crate::metrics::Metrics::by_route) counts them.
 //!
 //! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies: a key of a
 //! keyed policy never becomes a label.

@@ -12,13 +12,18 @@ static TO_END: Family = Family::durations("request_duration_to_end", "Time to th
 
 pub(crate) static FAMILIES: &[&Family] = &[&REQUESTS, &ERRORS, &IN_FLIGHT, &TO_HEADERS, &TO_END];
 
-pub(super) fn write(snapshot: &Snapshot, stack: &str, samples: &mut Samples) {
-    let stack = ("stack", stack);
+pub(super) fn write(snapshot: &Snapshot, stack: &str, route: Option<&str>, samples: &mut Samples) {
+    let labels = [("stack", stack), ("route", route.unwrap_or_default())];
+    let labels = if route.is_some() {
+        &labels[..]
+    } else {
+        &labels[..1]
+    };
     for (outcome, count) in snapshot.outcomes.iter() {
-        samples.counter(&REQUESTS, &[stack, ("outcome", outcome)], count);
+        samples.counter(&REQUESTS, &[labels, &[("outcome", outcome)]].concat(), count);
     }
-    samples.counter(&ERRORS, &[stack], snapshot.errors());
-    samples.gauge(&IN_FLIGHT, &[stack], snapshot.in_flight as f64);
-    samples.durations(&TO_HEADERS, &[stack], snapshot.to_headers.clone());
-    samples.durations(&TO_END, &[stack], snapshot.to_end.clone());
+    samples.counter(&ERRORS, labels, snapshot.errors());
+    samples.gauge(&IN_FLIGHT, labels, snapshot.in_flight as f64);
+    samples.durations(&TO_HEADERS, labels, snapshot.to_headers.clone());
+    samples.durations(&TO_END, labels, snapshot.to_end.clone());
 }
