@@ -205,12 +205,11 @@ impl TraceId {
     where
         P: Carrier<Request>,
     {
-        // Somebody further out may have made one.
-        let mut context = protocol
-            .context(request)
-            .cloned()
-            .or_else(CallContext::current)
-            .unwrap_or_default();
+        // Somebody further out may have made one. What the task that serves a connection is part of has nothing to do with
+        // the requests that come by it.
+        let around = if P::CARRIES { None } else { CallContext::current() };
+        let known = protocol.context(request).cloned();
+        let mut context = known.or(around).unwrap_or_default();
         let trace = match context.trace() {
             Some(known) => known.child(),
             None if !P::CARRIES => self.begin(),

@@ -259,6 +259,32 @@ impl<F: FnOnce() -> Bytes + Unpin> Body for Made<F> {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_was_started_in_a_trace_does_not_take_its_requests_into_it() {
+    let mut started = CallContext::new();
+    started.set_trace(Trace::new());
+    let ids = started.clone().scope(async {
+        let policy = TraceId::w3c();
+        let (one, other) = (ask_async(&policy).await, ask_async(&policy).await);
+        assert_ne!(one, other);
+        [one, other]
+    });
+    assert!(!ids.await.contains(&started.trace().map(digits).expect("a trace")));
+}
+
+/// The id that a request without any gets.
+async fn ask_async(policy: &TraceId) -> String {
+    let mut server = policy
+        .layer_for(Http::new())
+        .inbound()
+        .layer(service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+    let response = server.call(Request::new(())).await.expect("infallible");
+    let id = response.headers()["x-request-id"].to_str();
+    id.expect("digits").to_owned()
+}
+
 #[test]
 fn the_layer_takes_an_error_of_which_nothing_is_known() {
     struct Opaque;
