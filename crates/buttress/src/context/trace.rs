@@ -59,15 +59,9 @@ impl Trace {
     /// The place of a new piece of work inside this one: a span-id of its own, and this one's as its parent.
     #[must_use]
     pub fn child(&self) -> Self {
-        self.child_of(self.span)
-    }
-
-    /// A new piece of work in this trace, inside of the span with that id.
-    #[must_use]
-    pub(crate) fn child_of(&self, parent: NonZeroU64) -> Self {
         Self {
             span: random::span_id(),
-            parent: Some(parent),
+            parent: Some(self.span),
             ..self.clone()
         }
     }

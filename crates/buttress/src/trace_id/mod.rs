@@ -102,6 +102,7 @@ mod future;
 mod hex;
 mod id;
 mod layer;
+mod origin;
 mod parent;
 mod policy;
 mod record;

@@ -6,17 +6,11 @@ use std::{
     },
 };
 
-use super::{
-    AttemptLayer, CONCERN, Carrier, Received, TraceIdBuilder, TraceIdLayer, TraceParent, TraceToken, hex,
-    record::{self, Call},
-    request_id,
-};
+use super::{AttemptLayer, CONCERN, TraceIdBuilder, TraceIdLayer};
 use crate::{
     config::ConfigError,
-    context::{CallContext, Trace},
     export::{Family, Samples},
     outcome::Plain,
-    random,
     registry::{Drill, DrillError, Emitter, Listener, Policy, PolicyChanged},
     striped::Striped,
     value::Table,
@@ -51,9 +45,9 @@ static TRACES: Family = Family::counter("traces", "Traces gone on with from outs
 static REFUSALS: Family = Family::counter("trace_headers_refused", "Ids from outside that were no ids");
 pub(crate) static FAMILIES: &[&Family] = &[&TRACES, &REFUSALS];
 
-const ACCEPTED: usize = 0;
-const MADE: usize = 1;
-const REFUSED: usize = 2;
+pub(super) const ACCEPTED: usize = 0;
+pub(super) const MADE: usize = 1;
+pub(super) const REFUSED: usize = 2;
 
 /// How often traces were begun and gone on with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,7 +154,7 @@ impl TraceId {
             propagate: shared.propagate.load(Relaxed),
             spans: shared.spans.load(Relaxed),
             access_log: shared.access_log.load(Relaxed),
-            sampled: f64::from_bits(shared.sampled.load(Relaxed)),
+            sampled: self.sampled(),
         }
     }
 
@@ -184,6 +178,16 @@ impl TraceId {
     }
 
     #[inline]
+    pub(super) fn count(&self, count: usize, more: u64) {
+        self.shared.counts.add(count, more);
+    }
+
+    #[inline]
+    pub(super) fn accepts(&self) -> bool {
+        self.shared.accept.load(Relaxed)
+    }
+
+    #[inline]
     pub(super) fn answers(&self) -> bool {
         self.shared.answer.load(Relaxed)
     }
@@ -198,165 +202,15 @@ impl TraceId {
         self.shared.spans.load(Relaxed)
     }
 
-    // ===== one call =====
-
-    /// The context of a request that came in.
-    pub(super) fn arrive<P, Request>(&self, protocol: &P, request: &mut Request) -> CallContext
-    where
-        P: Carrier<Request>,
-    {
-        // Somebody further out may have made one. What the task that serves a connection is part of has nothing to do with
-        // the requests that come by it.
-        let around = if P::CARRIES { None } else { CallContext::current() };
-        let known = protocol.context(request).cloned();
-        let mut context = known.or(around).unwrap_or_default();
-        let trace = match context.trace() {
-            Some(known) => known.child(),
-            None if !P::CARRIES => self.begin(),
-            None if self.shared.accept.load(Relaxed) => self.accept(protocol.receive(request)),
-            None => {
-                protocol.strip(request);
-                protocol.strip_request_id(request);
-                self.begin()
-            }
-        };
-        context.set_trace(trace);
-        context
-    }
-
-    /// The context of a request that goes out.
-    pub(super) fn depart<P, Request>(&self, protocol: &P, request: &mut Request) -> CallContext
-    where
-        P: Carrier<Request>,
-    {
-        let around = match protocol.context(request) {
-            Some(context) => Some(context.nested()),
-            None => CallContext::current().map(|context| context.nested()),
-        };
-        let mut context = around.unwrap_or_default();
-        let sent = protocol.sending(request);
-        let trace = match (whose(sent, context.trace()), context.trace()) {
-            // Somebody has written it already, further out: they know better.
-            (Whose::Theirs(sender), _) => sender.into_trace(),
-            (Whose::Ours, Some(known)) => {
-                if sent.is_some() {
-                    protocol.strip(request);
-                }
-                known.child()
-            }
-            (Whose::Ours, None) => self.begin(),
-        };
-        context.set_trace(trace);
-        context
-    }
-
-    /// A trace that begins here.
-    pub(super) fn begin(&self) -> Trace {
-        self.shared.counts.add(MADE, 1);
-        let id = random::trace_id();
-        let sampled = is_sampled(id.get(), f64::from_bits(self.shared.sampled.load(Relaxed)));
-        let sampled = if sampled { Trace::SAMPLED } else { 0 };
-        Trace::of(id, random::span_id()).with_flags(Trace::RANDOM | sampled)
-    }
-
-    /// Goes on with what a request says of itself.
-    fn accept(&self, received: Received) -> Trace {
-        if received.refused > 0 {
-            self.refused(received.refused);
-        }
-        let as_trace_id = received.request_id.as_deref().and_then(request_id::as_trace_id);
-        let mut trace = match (received.parent, as_trace_id) {
-            (Some(parent), _) => {
-                self.shared.counts.add(ACCEPTED, 1);
-                parent.into_trace().child()
-            }
-            (None, Some(id)) => {
-                self.shared.counts.add(ACCEPTED, 1);
-                let sampled = is_sampled(id.get(), f64::from_bits(self.shared.sampled.load(Relaxed)));
-                Trace::of(id, random::span_id()).with_flags(if sampled { Trace::SAMPLED } else { 0 })
-            }
-            (None, None) => self.begin(),
-        };
-        if let Some(state) = received.state {
-            trace = trace.with_state(state);
-        }
-        match received.request_id {
-            Some(id) if *id.as_bytes() != hex::of_128(trace.id().get()) => trace.with_request_id(id),
-            _ => trace,
-        }
-    }
-
-    #[cold]
-    fn refused(&self, headers: u8) {
-        self.shared.counts.add(REFUSED, headers.into());
-        // Not what they said: that is exactly what must not get any further.
-        tracing::debug!(target: record::TRACE, policy = &*self.name(), headers, "ids from outside were refused");
-    }
-
-    /// Begins to tell of a call, if anybody listens.
     #[inline]
-    pub(super) fn tell<P, Request>(
-        &self,
-        protocol: &P,
-        request: &Request,
-        context: &CallContext,
-        inbound: bool,
-    ) -> Option<TraceToken>
-    where
-        P: Carrier<Request>,
-    {
-        let (spans, logs) = (self.has_spans(), self.shared.access_log.load(Relaxed));
-        if !record::is_heard(inbound, spans, logs) {
-            return None;
-        }
-        TraceToken::begin(&Call {
-            stack: &|| self.name(),
-            trace: context.trace()?,
-            tally: context.tally(),
-            method: protocol.method(request),
-            route: protocol.route(request),
-            inbound,
-            spans,
-            logs,
-        })
-    }
-}
-
-/// Who wrote the `traceparent` that a request has when it goes out.
-pub(super) enum Whose {
-    /// Nobody, or it is what came in with the request that is being served, handed on as a proxy does. Then it is ours
-    /// to write.
-    Ours,
-    /// Somebody who knows of a piece of work inside of ours.
-    Theirs(TraceParent),
-}
-
-pub(super) fn whose(sent: Option<TraceParent>, known: Option<&Trace>) -> Whose {
-    match (sent, known) {
-        (None, _) => Whose::Ours,
-        (Some(sent), Some(known)) if sent.came_with(known) => Whose::Ours,
-        (Some(sent), _) => Whose::Theirs(sent),
-    }
-}
-
-impl TraceParent {
-    fn came_with(&self, trace: &Trace) -> bool {
-        self.trace_id == trace.id() && Some(self.parent_id) == trace.parent()
+    pub(super) fn has_access_log(&self) -> bool {
+        self.shared.access_log.load(Relaxed)
     }
 
-    /// The sender's own place.
-    fn into_trace(self) -> Trace {
-        Trace::of(self.trace_id, self.parent_id).with_flags(self.flags)
+    #[inline]
+    pub(super) fn sampled(&self) -> f64 {
+        f64::from_bits(self.shared.sampled.load(Relaxed))
     }
-}
-
-/// [Consistent probability sampling]: the last 56 bits of the id are at or above a threshold.
-///
-/// [Consistent probability sampling]: https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
-fn is_sampled(id: u128, share: f64) -> bool {
-    const ALL: f64 = (1_u64 << 56) as f64;
-    let drawn = (id & ((1 << 56) - 1)) as u64;
-    drawn >= ((1.0 - share) * ALL) as u64
 }
 
 impl Shared {

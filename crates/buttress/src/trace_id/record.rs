@@ -46,7 +46,7 @@ struct Record {
 
 /// What a call is told by.
 pub(super) struct Call<'a> {
-    pub(super) stack: &'a dyn Fn() -> Arc<str>,
+    pub(super) stack: Arc<str>,
     pub(super) trace: &'a Trace,
     pub(super) tally: &'a Arc<Tally>,
     pub(super) method: Option<&'a str>,
@@ -91,12 +91,12 @@ fn is_logged(inbound: bool) -> bool {
 
 /// The fields of a span, under either name.
 macro_rules! span {
-    ($name:literal, $kind:literal, $call:ident, $stack:ident) => {
+    ($name:literal, $kind:literal, $call:ident) => {
         tracing::info_span!(
             target: TRACE,
             $name,
             otel.kind = $kind,
-            stack = &*$stack,
+            stack = &*$call.stack,
             trace_id = %Id::from($call.trace.id()),
             span_id = %SpanId($call.trace.span()),
             parent_id = span_id($call.trace.parent()),
@@ -114,12 +114,11 @@ macro_rules! span {
 impl TraceToken {
     /// Begins to tell of a call, if anybody listens.
     #[cold]
-    pub(super) fn begin(call: &Call<'_>) -> Option<Self> {
-        let stack = (call.stack)();
+    pub(super) fn begin(call: Call<'_>) -> Option<Self> {
         let span = match (call.spans, call.inbound) {
             (false, _) => Span::none(),
-            (true, true) => span!("request", "server", call, stack),
-            (true, false) => span!("call", "client", call, stack),
+            (true, true) => span!("request", "server", call),
+            (true, false) => span!("call", "client", call),
         };
         let logs = call.logs && is_logged(call.inbound);
         if span.is_disabled() && !logs {
@@ -129,7 +128,7 @@ impl TraceToken {
             span,
             logs,
             inbound: call.inbound,
-            stack,
+            stack: call.stack,
             trace: call.trace.clone(),
             tally: call.tally.clone(),
             method: call.method.map(Into::into),

@@ -9,7 +9,7 @@ use crate::{
     outcome::Plain,
     trace_id::{
         Carrier, Id, TraceId,
-        policy::{Whose, whose},
+        origin::{Whose, whose},
         record::{SpanId, TRACE},
     },
 };
@@ -71,15 +71,13 @@ impl TraceId {
         if !sends && !tells {
             return Span::none();
         }
-        let child = |context: &CallContext| context.trace().map(Trace::child);
-        let known = |context: &CallContext| match context.trace() {
-            Some(trace) => whose(protocol.sending(request), Some(trace)),
-            None => whose(protocol.sending(request), None),
+        let look = |context: Option<&CallContext>| {
+            let known = context.and_then(CallContext::trace);
+            (known.map(Trace::child), whose(protocol.sending(request), known))
         };
         let (trace, writer) = match protocol.context(request) {
-            Some(context) => (child(context), known(context)),
-            None => context::with_current(|context| (child(context), known(context)))
-                .unwrap_or_else(|| (None, whose(protocol.sending(request), None))),
+            Some(context) => look(Some(context)),
+            None => context::with_current(|context| look(Some(context))).unwrap_or_else(|| look(None)),
         };
         let trace = trace.unwrap_or_else(|| self.begin());
         let span = if tells {

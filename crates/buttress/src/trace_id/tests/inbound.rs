@@ -207,12 +207,18 @@ async fn a_trace_that_somebody_further_out_has_begun_is_gone_on_with() {
         }));
     let mut request = Request::get("/")
         .header("traceparent", GOOD)
+        .header("x-request-id", "evil id")
         .body(())
         .expect("valid");
     request.extensions_mut().insert(context);
     let response = server.call(request).await.expect("infallible");
-    assert_eq!(response.headers()["x-request-id"], *digits(&outer));
-    assert_eq!(policy.counts(), trace_id::Counts::default());
+    assert_eq!(
+        response.headers()["x-request-id"],
+        *digits(&outer),
+        "and not what was sent"
+    );
+    let counts = policy.counts();
+    assert_eq!((counts.accepted, counts.made, counts.refused), (0, 0, 1));
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! One reading, through every reader.
 
+#[cfg(feature = "metrics-facade")]
+mod facade;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+
 use std::{collections::BTreeMap, convert::Infallible, future::ready, time::Duration};
 
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -268,7 +273,7 @@ fn keys_are_no_series() {
 async fn every_metric_is_in_the_list_and_in_the_documentation() {
     let (registry, _, _) = busy().await;
     let listed: Vec<_> = families().iter().map(|f| f.name()).collect();
-    let docs = include_str!("mod.rs");
+    let docs = include_str!("../mod.rs");
     for metric in Export::builder()
         .prefix("")
         .build(&registry)
@@ -436,202 +441,4 @@ fn options_are_checked_and_read() {
         names.contains(&"middleware_requests_total".to_owned()),
         "{names:?}"
     );
-}
-
-#[cfg(feature = "prometheus")]
-mod prometheus {
-    use prometheus_client::{encoding::text, registry};
-    use prometheus_parse::{Scrape, Value};
-
-    use super::*;
-
-    fn page(export: Export) -> String {
-        let mut metrics = registry::Registry::default();
-        metrics.register_collector(Box::new(export));
-        let mut page = String::new();
-        text::encode(&mut page, &metrics).expect("a String takes it");
-        page
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_parser_of_the_text_finds_the_same_values() {
-        let (registry, _, _) = busy().await;
-        let export = Export::of(&registry);
-        let page = page(export.clone());
-        let scrape = Scrape::parse(page.lines().map(|line| Ok(line.to_owned()))).expect("it parses");
-        let mut found = Values::new();
-        for sample in scrape.samples {
-            let labels: Vec<_> = sample
-                .labels
-                .iter()
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
-            match sample.value {
-                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => {
-                    found.insert(series(&sample.metric, labels), value);
-                }
-                Value::Histogram(buckets) => {
-                    for bucket in buckets {
-                        let bound = [("le".to_owned(), format!("{:?}", bucket.less_than))];
-                        let labels = labels.iter().cloned().chain(bound);
-                        found.insert(series(&format!("{}_bucket", sample.metric), labels), bucket.count);
-                    }
-                }
-                Value::Summary(_) => panic!("there is none"),
-            }
-        }
-        let sums: Vec<_> = found
-            .keys()
-            .filter(|name| name.contains("_seconds_sum"))
-            .cloned()
-            .collect();
-        assert_eq!(sums.len(), 2);
-        found.retain(|name, _| !sums.contains(name));
-        assert_eq!(found, of_reading(&export.read()), "{page}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_page_is_open_metrics() {
-        let (registry, _, _) = busy().await;
-        let page = page(
-            Export::builder()
-                .prefix("middleware")
-                .build(&registry)
-                .expect("valid"),
-        );
-        assert!(page.ends_with("# EOF\n"));
-        for line in [
-            "# TYPE middleware_requests counter\n",
-            "middleware_requests_total{stack=\"api\",outcome=\"success\"} 11\n",
-            "# TYPE middleware_request_duration_seconds histogram\n",
-            "middleware_request_duration_seconds_bucket{le=\"+Inf\",stack=\"api\"} 26\n",
-            "# TYPE middleware_circuit_breaker_state gauge\n",
-        ] {
-            assert!(page.contains(line), "{line} in {page}");
-        }
-        // Each family in one piece, as the format demands.
-        let types: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE")).collect();
-        let mut distinct = types.clone();
-        distinct.dedup();
-        distinct.sort_unstable();
-        distinct.dedup();
-        assert_eq!(types.len(), distinct.len());
-    }
-
-    #[test]
-    fn a_name_cannot_break_out_of_its_label() {
-        let registry = Registry::new();
-        registry.register("a\"} 1\n# \\ b", &Metrics::new());
-        let page = page(Export::of(&registry));
-        assert!(page.contains(r#"stack="a\"} 1\n# \\ b""#), "{page}");
-        assert!(
-            page.lines()
-                .all(|line| line.starts_with("# ") || line.starts_with("buttress_"))
-        );
-    }
-}
-
-#[cfg(feature = "metrics-facade")]
-mod facade {
-    use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-
-    use super::*;
-    use crate::export::facade::Bridge;
-
-    /// What the recorder has been told since the last time.
-    fn told(snapshotter: &Snapshotter, bounds: &[Duration]) -> Values {
-        let mut values = Values::new();
-        for (key, _, _, value) in snapshotter.snapshot().into_vec() {
-            let (name, labels) = key.key().clone().into_parts();
-            let labels: Vec<_> = labels
-                .iter()
-                .map(|l| (l.key().to_owned(), l.value().to_owned()))
-                .collect();
-            match value {
-                DebugValue::Counter(count) => {
-                    values.insert(series(name.as_str(), labels), count as f64);
-                }
-                DebugValue::Gauge(value) => {
-                    values.insert(series(name.as_str(), labels), value.into_inner());
-                }
-                DebugValue::Histogram(recorded) => {
-                    let recorded: Vec<f64> = recorded.iter().map(|value| value.into_inner()).collect();
-                    let count = series(&format!("{}_count", name.as_str()), labels.clone());
-                    values.insert(count, recorded.len() as f64);
-                    let bounds = bounds.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
-                    for bound in bounds {
-                        let le = [("le".to_owned(), format!("{bound:?}"))];
-                        let labels = labels.iter().cloned().chain(le);
-                        let within = recorded.iter().filter(|value| **value <= bound).count();
-                        values.insert(
-                            series(&format!("{}_bucket", name.as_str()), labels),
-                            within as f64,
-                        );
-                    }
-                }
-            }
-        }
-        values
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_recorder_is_told_the_same_values_and_then_the_differences() {
-        let (registry, metrics, _) = busy().await;
-        let export = Export::of(&registry);
-        let bridge = Bridge::new(export.clone());
-        let recorder = DebuggingRecorder::new();
-        let snapshotter = recorder.snapshotter();
-        let publish = || ::metrics::with_local_recorder(&recorder, || bridge.publish());
-        publish();
-        let mut all = told(&snapshotter, &export.buckets);
-        assert_eq!(all, of_reading(&export.read()));
-
-        publish();
-        let nothing = told(&snapshotter, &export.buckets);
-        assert!(
-            nothing
-                .iter()
-                .all(|(name, value)| !name.contains("_total") || *value == 0.0),
-            "{nothing:?}"
-        );
-
-        for _ in 0..3 {
-            let token = metrics.start();
-            tokio::time::advance(ms(7)).await;
-            token.finish(Outcome::SUCCESS);
-        }
-        publish();
-        for (name, value) in told(&snapshotter, &export.buckets) {
-            let is_gauge = !["_total", "_count", "_bucket"]
-                .iter()
-                .any(|part| name.contains(part));
-            let known = all.entry(name).or_default();
-            *known = if is_gauge { value } else { *known + value };
-        }
-        assert_eq!(all, of_reading(&export.read()));
-    }
-
-    #[test]
-    fn a_policy_that_takes_anothers_name_counts_from_zero() {
-        let export = |metrics: &Metrics| {
-            let registry = Registry::new();
-            registry.register("api", metrics);
-            Export::of(&registry)
-        };
-        let [old, new] = [5, 2].map(|calls| {
-            let metrics = Metrics::new();
-            (0..calls).for_each(|_| metrics.start().finish(Outcome::SUCCESS));
-            metrics
-        });
-        let recorder = DebuggingRecorder::new();
-        let snapshotter = recorder.snapshotter();
-        let mut bridge = Bridge::new(export(&old));
-        ::metrics::with_local_recorder(&recorder, || bridge.publish());
-        let _ = told(&snapshotter, &[]);
-        bridge.export = export(&new);
-        ::metrics::with_local_recorder(&recorder, || bridge.publish());
-        let told = told(&snapshotter, &[]);
-        assert_eq!(told["buttress_requests_total{outcome=success,stack=api}"], 2.0);
-        assert_eq!(told["buttress_request_duration_seconds_count{stack=api}"], 2.0);
-    }
 }
