@@ -2,7 +2,7 @@
 
 use buttress::{
     ErrorLayer, Http as HttpProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics,
-    recover::Recover, stack::FullClient, trace_id::TraceId,
+    recover::Recover, trace_id::TraceId,
 };
 use tower::{Layer, ServiceBuilder};
 use tower_http::{
@@ -76,7 +76,7 @@ entries! { TRACE_ID_OUTBOUND, "http/trace_id/outbound":
 entries! { STACK, "http/stack/full":
     "bare" => Subject::http(Http),
     "buttress" => {
-        let stack: FullClient<HttpProtocol> = Stack::http_client("bench")
+        let stack = Stack::http_client("bench")
             .metrics(Metrics::new())
             .recover()
             .circuit_breaker(CircuitBreaker::new())

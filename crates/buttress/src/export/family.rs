@@ -73,6 +73,10 @@ pub fn families() -> Vec<&'static Family> {
     let concerns: &[&[&Family]] = &[
         #[cfg(feature = "circuit-breaker")]
         crate::circuit_breaker::FAMILIES,
+        #[cfg(feature = "fallback")]
+        crate::fallback::FAMILIES,
+        #[cfg(feature = "hedge")]
+        crate::hedge::FAMILIES,
         #[cfg(feature = "metrics")]
         crate::metrics::FAMILIES,
         #[cfg(feature = "recover")]

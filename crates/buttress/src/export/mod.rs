@@ -50,6 +50,15 @@
 //! | `buttress_retry_recovered_total` | `name` | calls that failed at first and then succeeded |
 //! | `buttress_retry_given_up_total` | `name`, `reason` | failures that got no other attempt |
 //! | `buttress_retry_budget_balance` | `name` | retries that could be made at once |
+//! | `buttress_hedge_calls_total` | `name` | calls that came to a hedge |
+//! | `buttress_hedge_attempts_total` | `name` | attempts at them |
+//! | `buttress_hedge_after_failure_total` | `name` | second attempts because the first had failed, not because it was slow |
+//! | `buttress_hedge_won_total` | `name` | calls that were answered by their second attempt |
+//! | `buttress_hedge_not_made_total` | `name`, `reason` | second attempts that were due and were not made |
+//! | `buttress_hedge_delay_seconds` | `name` | how long a first attempt may take at present, if that is known |
+//! | `buttress_hedge_budget_balance` | `name` | second attempts that could be made at once |
+//! | `buttress_fallback_answered_total` | `name`, `cause` | calls that a fallback answered, by what they had ended in |
+//! | `buttress_fallback_unanswered_total` | `name`, `reason` | calls that it was for and did not answer: `declined`, `failed`, `not_repeatable` |
 //! | `buttress_timeouts_total` | `name`, `limit` | calls and bodies that were cut off: `attempt`, `deadline`, `body_idle`, `body_total` |
 //! | `buttress_deadlines_expired_total` | `name`, `policy` | calls that were not made, for their deadline had passed |
 //! | `buttress_panics_total` | `name`, `place` | panics that were caught |
@@ -128,6 +137,8 @@ impl Export {
     test,
     not(loom),
     feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
     feature = "metrics",
     feature = "recover",
     feature = "retry",

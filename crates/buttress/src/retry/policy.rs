@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     builder::RetryBuilder,
-    call::{AnyError, Call},
+    call::Call,
     families,
     layer::RetryLayer,
     shared::{Plan, Shared},
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::ConfigError,
     export::Samples,
-    outcome::{Plain, Protocol},
+    outcome::{AnyError, Plain, Protocol},
     registry::{Listener, Policy},
     replay::Same,
     value::Table,

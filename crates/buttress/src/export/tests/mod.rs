@@ -13,6 +13,8 @@ use super::*;
 use crate::{
     Error, Outcome, Rejected, RejectionKind, Token,
     circuit_breaker::{CircuitBreaker, State},
+    fallback::Fallback,
+    hedge::Hedge,
     metrics::Metrics,
     outcome::Reason,
     recover::Recover,
@@ -78,6 +80,19 @@ async fn busy() -> (Registry, Metrics, CircuitBreaker) {
     });
     assert!(answer.await.is_ok());
     registry.register("db", &retry);
+
+    let hedge = Hedge::builder().after(ms(50)).build().expect("valid");
+    let answer = hedge.call(async |attempt| match attempt {
+        1 => Err(std::io::Error::other("not this one")),
+        n => Ok(n),
+    });
+    assert!(answer.await.is_ok());
+    registry.register("db", &hedge);
+
+    let fallback = Fallback::value(10).build().expect("valid");
+    let answer = fallback.call(ready(Err(std::io::Error::other("no line"))));
+    assert_eq!(answer.await.ok(), Some(10));
+    registry.register("db", &fallback);
 
     let timeout = Timeout::after(ms(10)).build().expect("valid");
     let never = timeout.call(std::future::pending::<Result<(), Infallible>>());
@@ -166,6 +181,25 @@ async fn the_reading_says_what_the_books_say() {
     assert_eq!(get("buttress_retry_attempts_total{name=db}"), 2.0);
     assert_eq!(get("buttress_retry_recovered_total{name=db}"), 1.0);
     assert!(get("buttress_retry_budget_balance{name=db}") > 0.0);
+    assert_eq!(get("buttress_hedge_calls_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_hedge_attempts_total{name=db}"), 2.0);
+    assert_eq!(get("buttress_hedge_after_failure_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_hedge_won_total{name=db}"), 1.0);
+    assert_eq!(
+        get("buttress_hedge_not_made_total{name=db,reason=out_of_budget}"),
+        0.0
+    );
+    assert_eq!(get("buttress_hedge_delay_seconds{name=db}"), 0.05);
+    assert!(get("buttress_hedge_budget_balance{name=db}") >= 0.0);
+    assert_eq!(get("buttress_fallback_answered_total{cause=error,name=db}"), 1.0);
+    assert_eq!(
+        get("buttress_fallback_answered_total{cause=circuit_open,name=db}"),
+        0.0
+    );
+    assert_eq!(
+        get("buttress_fallback_unanswered_total{name=db,reason=failed}"),
+        0.0
+    );
     assert_eq!(get("buttress_timeouts_total{limit=attempt,name=db}"), 1.0);
     assert_eq!(
         get("buttress_deadlines_expired_total{name=db,policy=deadline}"),
@@ -281,7 +315,12 @@ async fn every_metric_is_in_the_list_and_in_the_documentation() {
         .read()
         .metrics()
     {
-        let family = metric.name.strip_suffix("_seconds").unwrap_or(&metric.name);
+        let unit = if metric.kind == Kind::Durations {
+            "_seconds"
+        } else {
+            ""
+        };
+        let family = metric.name.strip_suffix(unit).expect("its unit");
         assert!(listed.contains(&family), "{family} is not listed");
     }
     for family in families() {
