@@ -2,10 +2,15 @@
 
 use buttress::{
     ErrorLayer, Http as HttpProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics,
-    recover::Recover,
+    recover::Recover, trace_id::TraceId,
 };
 use tower::{Layer, ServiceBuilder};
-use tower_http::{catch_panic::CatchPanicLayer, metrics::InFlightRequestsLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    metrics::InFlightRequestsLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    trace::TraceLayer,
+};
 
 use super::{entries, peers, stack};
 use crate::{drive::Subject, service::Http};
@@ -38,6 +43,34 @@ entries! { METRICS, "http/metrics":
     },
     // It counts calls in flight and nothing else.
     "tower-http-in-flight" => Subject::http(InFlightRequestsLayer::pair().0.layer(Http)),
+}
+
+entries! { TRACE_ID_INBOUND, "http/trace_id/inbound":
+    "bare" => Subject::http(Http),
+    // The id in the context, around the handler and in the answer; span and access log have no listener.
+    "buttress" => {
+        let layer = TraceId::w3c().layer_for(HttpProtocol::new()).inbound();
+        Subject::http(layer.layer(Http))
+    },
+    "tower-http-request-id+trace" => {
+        let stack = ServiceBuilder::new()
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer(TraceLayer::new_for_http())
+            .layer(PropagateRequestIdLayer::x_request_id());
+        Subject::http(stack.service(Http))
+    },
+}
+
+entries! { TRACE_ID_OUTBOUND, "http/trace_id/outbound":
+    "bare" => Subject::http(Http),
+    "buttress" => {
+        let trace = TraceId::w3c();
+        let stack = ServiceBuilder::new()
+            .layer(trace.layer_for(HttpProtocol::new()))
+            .layer(trace.attempt_layer_for(HttpProtocol::new()))
+            .layer(ErrorLayer::new());
+        Subject::http(stack.service(Http))
+    },
 }
 
 entries! { STACK, "http/stack/full":

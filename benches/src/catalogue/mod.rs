@@ -60,6 +60,8 @@ pub fn all() -> Vec<Entry> {
         http::METRICS,
         retry::OVER_HTTP,
         hedge::OVER_HTTP,
+        http::TRACE_ID_INBOUND,
+        http::TRACE_ID_OUTBOUND,
         http::STACK,
         client::OVER_HTTP,
         threads::ONE_BREAKER,

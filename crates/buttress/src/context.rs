@@ -22,8 +22,10 @@
 //! A hedge is an attempt as well, one more than the attempt that it stands beside. A layer that hedges says that too:
 //! inside of a retry it is welcome, inside of another hedge it is not.
 
+mod trace;
+
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     num::NonZeroU128,
     pin::Pin,
     sync::{
@@ -35,14 +37,15 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+pub use trace::Trace;
 
 use crate::clock::Instant;
 
-tokio::task_local! {
-    static CURRENT: CallContext;
-}
-
 thread_local! {
+    /// The context of the scope that is being polled. A scope swaps its own in and out, so a poll copies nothing and
+    /// counts nothing up and down.
+    static CURRENT: RefCell<Option<CallContext>> = const { RefCell::new(None) };
+
     /// Unlike a context it costs no allocation to set.
     static MARK: Cell<Mark> = const { Cell::new(Mark { attempt: 0, is_hedged: false }) };
 
@@ -64,7 +67,7 @@ struct Mark {
 /// The context of one call.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    trace_id: Option<NonZeroU128>,
+    trace: Option<Trace>,
     deadline: Option<Instant>,
     attempt: u32,
     is_repeated: bool,
@@ -79,6 +82,8 @@ pub struct Tally {
     attempts: AtomicU32,
     queued: AtomicU64,
     tried: AtomicU64,
+    /// That of the call in which this one was made.
+    outer: Option<Arc<Tally>>,
 }
 
 impl Default for CallContext {
@@ -92,7 +97,7 @@ impl CallContext {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            trace_id: None,
+            trace: None,
             deadline: None,
             attempt: 1,
             is_repeated: false,
@@ -102,15 +107,46 @@ impl CallContext {
         }
     }
 
+    /// The context of a call that is made in the course of this one: part of the same trace, with the same deadline
+    /// and importance. Its tally is its own, and what it notes is noted in this one's as well.
+    #[must_use]
+    pub fn nested(&self) -> Self {
+        Self {
+            attempt: 1,
+            is_repeated: self.is_repeated(),
+            tally: Arc::new(Tally {
+                outer: Some(self.tally.clone()),
+                ..Tally::default()
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// The context of work that goes on by itself, when this call may be over: it is part of the same trace, and
+    /// nothing else of this call is its own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            trace: self.trace.clone(),
+            ..Self::new()
+        }
+    }
+
     /// The id of the trace that this call belongs to.
     #[must_use]
     pub fn trace_id(&self) -> Option<NonZeroU128> {
-        self.trace_id
+        self.trace.as_ref().map(Trace::id)
     }
 
-    /// Sets the trace's id.
-    pub fn set_trace_id(&mut self, id: NonZeroU128) {
-        self.trace_id = Some(id);
+    /// The trace that this call belongs to, and where in it it stands.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    /// Says where in which trace the call stands.
+    pub fn set_trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
     }
 
     /// The moment by which the caller wants its answer.
@@ -175,13 +211,15 @@ impl CallContext {
     }
 
     /// Runs `future` with this context as the [`current`](Self::current) one of its task.
-    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, future)
+    pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
+        Scoped::new(Some(self), future)
     }
 
     /// Runs `work` with this context as the [`current`](Self::current) one.
     pub fn sync_scope<R>(self, work: impl FnOnce() -> R) -> R {
-        CURRENT.sync_scope(self, work)
+        let mut this = Some(self);
+        let _entered = Entered::enter(&mut this);
+        work()
     }
 
     /// The context of the [scope](Self::scope) that is running. Inside of a retry or a hedge it has the number of the
@@ -189,7 +227,7 @@ impl CallContext {
     /// is no scope.
     #[must_use]
     pub fn current() -> Option<Self> {
-        let mut current = CURRENT.try_with(Clone::clone).ok();
+        let mut current = with_current(Clone::clone);
         if let Some(deadline) = DEADLINE.get() {
             current.get_or_insert_with(Self::new).limit_deadline(deadline);
         }
@@ -231,15 +269,14 @@ impl Surroundings {
             deadline: None,
             has_context: false,
         };
-        let mut around = CURRENT
-            .try_with(|context| Self {
-                attempt: context.attempt,
-                is_repeated: context.is_repeated(),
-                is_hedged: context.is_hedged,
-                deadline: context.deadline,
-                has_context: true,
-            })
-            .unwrap_or(nothing);
+        let mut around = with_current(|context| Self {
+            attempt: context.attempt,
+            is_repeated: context.is_repeated(),
+            is_hedged: context.is_hedged,
+            deadline: context.deadline,
+            has_context: true,
+        })
+        .unwrap_or(nothing);
         let mark = MARK.get();
         if mark.attempt > 0 {
             around.attempt = mark.attempt;
@@ -255,13 +292,13 @@ impl Surroundings {
 #[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
 pub(crate) fn add_attempt() {
     // Nobody keeps a tally where there is no context.
-    let _ = CURRENT.try_with(|context| context.tally.add_attempt());
+    let _ = with_current(|context| context.tally.add_attempt());
 }
 
 /// The same for the first attempt, unless a layer further out has noted that.
 #[cfg_attr(not(feature = "hedge"), allow(dead_code))]
 pub(crate) fn add_first_attempt() {
-    let _ = CURRENT.try_with(|context| context.tally.add_first_attempt());
+    let _ = with_current(|context| context.tally.add_first_attempt());
 }
 
 /// Marks what runs until it is dropped as part of an attempt.
@@ -328,7 +365,7 @@ impl Drop for InAttempt {
 #[cfg_attr(not(feature = "pool"), allow(dead_code))]
 #[inline]
 pub(crate) fn tried() -> u64 {
-    TRIED.get() | CURRENT.try_with(|context| context.tally.tried()).unwrap_or(0)
+    TRIED.get() | with_current(|context| context.tally.tried()).unwrap_or(0)
 }
 
 /// Notes that an attempt at the current call goes to the endpoint of that slot.
@@ -339,7 +376,8 @@ pub(crate) fn add_tried(slot: u8) {
     if MARK.get().attempt > 0 {
         TRIED.set(TRIED.get() | 1 << (slot & 63));
     }
-    let _ = CURRENT.try_with(|context| context.tally.add_tried(slot));
+    // Nobody keeps a tally where there is no context.
+    let _ = with_current(|context| context.tally.add_tried(slot));
 }
 
 /// The number of the current attempt, 1 if nothing repeats the call.
@@ -347,17 +385,52 @@ pub(crate) fn add_tried(slot: u8) {
 #[inline]
 pub(crate) fn current_attempt() -> u32 {
     let marked = MARK.get().attempt;
-    marked
-        .max(CURRENT.try_with(CallContext::attempt).unwrap_or(1))
-        .max(1)
+    marked.max(with_current(CallContext::attempt).unwrap_or(1)).max(1)
 }
 
 /// The deadline of the [current](CallContext::current) context, without a copy of the context.
 #[cfg_attr(not(feature = "timeout"), allow(dead_code))]
 #[inline]
 pub(crate) fn current_deadline() -> Option<Instant> {
-    let known = CURRENT.try_with(CallContext::deadline).ok().flatten();
+    let known = with_current(CallContext::deadline).flatten();
     nearest(known, DEADLINE.get())
+}
+
+/// What `read` makes of the current context, if there is one. The mark of an attempt is not in it.
+#[inline]
+pub(crate) fn with_current<R>(read: impl FnOnce(&CallContext) -> R) -> Option<R> {
+    let read = |current: &RefCell<Option<CallContext>>| current.borrow().as_ref().map(read);
+    // There is none while a thread is being torn down.
+    CURRENT.try_with(read).ok().flatten()
+}
+
+/// Swaps a context in, and out again when dropped. `None` changes nothing.
+pub(crate) struct Entered<'a> {
+    context: &'a mut Option<CallContext>,
+    is_in: bool,
+}
+
+impl<'a> Entered<'a> {
+    #[inline]
+    pub(crate) fn enter(context: &'a mut Option<CallContext>) -> Self {
+        let is_in = context.is_some() && swap(context);
+        Self { context, is_in }
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_in {
+            swap(self.context);
+        }
+    }
+}
+
+#[inline]
+fn swap(context: &mut Option<CallContext>) -> bool {
+    let swap = |current: &RefCell<Option<CallContext>>| std::mem::swap(&mut *current.borrow_mut(), context);
+    CURRENT.try_with(swap).is_ok()
 }
 
 #[inline]
@@ -429,7 +502,7 @@ pin_project! {
     /// A future in the [scope](CallContext::scope) of a context, or in none: one type for calls whose request has
     /// room for the context and for those whose request has not.
     ///
-    /// Each poll has a copy of the context as the current one. Dropping is done outside of it.
+    /// Each poll has the context as the current one. Dropping is done outside of it.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Scoped<F> {
@@ -444,6 +517,20 @@ impl<F> Scoped<F> {
     pub const fn new(context: Option<CallContext>, inner: F) -> Self {
         Self { context, inner }
     }
+
+    /// The context, if there is one.
+    #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn context(&self) -> Option<&CallContext> {
+        self.context.as_ref()
+    }
+
+    /// Takes the context away, from a future that is ready.
+    #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn take_context(self: Pin<&mut Self>) -> Option<CallContext> {
+        self.project().context.take()
+    }
 }
 
 impl<F: Future> Future for Scoped<F> {
@@ -452,10 +539,8 @@ impl<F: Future> Future for Scoped<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        match this.context {
-            Some(context) => context.clone().sync_scope(|| this.inner.poll(cx)),
-            None => this.inner.poll(cx),
-        }
+        let _entered = Entered::enter(this.context);
+        this.inner.poll(cx)
     }
 }
 
@@ -469,12 +554,17 @@ impl Tally {
     /// Notes that an attempt has begun.
     pub fn add_attempt(&self) {
         self.attempts.fetch_add(1, Relaxed);
+        if let Some(outer) = &self.outer {
+            outer.add_attempt();
+        }
     }
 
     /// Notes that the first attempt has begun, unless a layer further out has noted that.
     pub fn add_first_attempt(&self) {
-        // If there is one already, that is no error.
-        let _ = self.attempts.compare_exchange(0, 1, Relaxed, Relaxed);
+        let noted = self.attempts.compare_exchange(0, 1, Relaxed, Relaxed);
+        if let (Ok(_), Some(outer)) = (noted, &self.outer) {
+            outer.add_attempt();
+        }
     }
 
     /// Which endpoints of a pool the call has been to, all attempts together: a bit for each, modulo 64. It is for
@@ -499,6 +589,9 @@ impl Tally {
     pub fn add_queued(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.queued.fetch_add(nanos, Relaxed);
+        if let Some(outer) = &self.outer {
+            outer.add_queued(time);
+        }
     }
 }
 
@@ -527,6 +620,45 @@ mod tests {
         assert_eq!(first.attempt(), 1);
         assert_eq!(first.tally().attempts(), 1);
         assert_eq!(first.tally().queued(), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn a_nested_call_has_a_tally_of_its_own_that_adds_to_the_outer_one() {
+        let mut outer = CallContext::new();
+        outer.limit_deadline(crate::clock::now() + Duration::from_secs(1));
+        outer.set_attempt(2);
+        let (one, other) = (outer.nested(), outer.nested());
+        one.tally().add_attempt();
+        other.tally().add_attempt();
+        other.tally().add_queued(Duration::from_millis(3));
+        assert_eq!((one.tally().attempts(), outer.tally().attempts()), (1, 2));
+        assert_eq!(outer.tally().queued(), Duration::from_millis(3));
+        assert_eq!((one.attempt(), one.is_repeated()), (1, true));
+        assert_eq!(one.deadline(), outer.deadline());
+    }
+
+    #[test]
+    fn what_goes_on_by_itself_keeps_the_trace_alone() {
+        let mut call = CallContext::new();
+        call.set_trace(Trace::new());
+        call.limit_deadline(crate::clock::now());
+        let detached = call.detached();
+        assert_eq!(detached.trace(), call.trace());
+        assert_eq!(detached.deadline(), None);
+        detached.tally().add_attempt();
+        assert_eq!(call.tally().attempts(), 0);
+    }
+
+    #[test]
+    fn a_context_is_small() {
+        assert!(size_of::<Trace>() <= 48 && size_of::<CallContext>() <= 80);
+        assert_eq!(size_of::<Option<CallContext>>(), size_of::<CallContext>());
+    }
+
+    #[test]
+    fn a_scope_that_panics_is_left() {
+        let result = std::panic::catch_unwind(|| CallContext::new().sync_scope(|| panic!("inside")));
+        assert!(result.is_err() && CallContext::current().is_none());
     }
 
     #[test]

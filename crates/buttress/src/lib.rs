@@ -55,9 +55,11 @@
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
 //! | `pool` | `pool` (default) | several endpoints as one: load balancing, failover, health |
+//! | `trace_id` | `trace-id` (default) | gives each request one id through all services, a span and a line in the access log |
 //! | `metrics` | `metrics` (default) | counts outcomes and durations in fixed memory |
 //! | [`stack`] | always | the builder |
 //! | [`registry`] | always | policies by name: read, drill, listen |
+//! | [`export`] | always; `prometheus`, `metrics-facade` | what the policies count, for Prometheus and others |
 //! | `http` | `http` | verdicts at the real end of HTTP and gRPC responses; refusals as responses |
 //!
 //! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data;
@@ -98,6 +100,7 @@ pub mod context;
 mod directory;
 pub mod duration;
 pub mod error;
+pub mod export;
 #[cfg(feature = "fallback")]
 pub mod fallback;
 #[cfg(feature = "hedge")]
@@ -144,6 +147,8 @@ mod sync;
 mod test_services;
 #[cfg(feature = "timeout")]
 pub mod timeout;
+#[cfg(feature = "trace-id")]
+pub mod trace_id;
 pub mod value;
 
 pub use config::ConfigError;

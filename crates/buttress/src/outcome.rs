@@ -209,6 +209,53 @@ impl From<Verdict> for Outcome {
     }
 }
 
+/// How a call ended, in the seven ways that the books tell apart.
+#[cfg_attr(not(any(feature = "metrics", feature = "trace-id")), allow(dead_code))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Success,
+    Failure,
+    Neutral,
+    Rejected,
+    TimedOut,
+    Cancelled,
+    Panicked,
+}
+
+#[cfg_attr(not(any(feature = "metrics", feature = "trace-id")), allow(dead_code))]
+impl Ending {
+    #[inline]
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        match (outcome.reason(), outcome.verdict()) {
+            (Reason::Rejected(kind), _) => Self::of_rejection(kind),
+            (_, Verdict::Success) => Self::Success,
+            (_, Verdict::Failure | Verdict::Throttled) => Self::Failure,
+            (_, Verdict::Neutral) => Self::Neutral,
+        }
+    }
+
+    pub(crate) const fn of_rejection(kind: RejectionKind) -> Self {
+        match kind {
+            RejectionKind::TimedOut => Self::TimedOut,
+            RejectionKind::Panicked => Self::Panicked,
+            _ => Self::Rejected,
+        }
+    }
+
+    /// In `snake_case`, as in a metric's label.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Neutral => "neutral",
+            Self::Rejected => "rejected",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
 /// What the headers of a response, good ones that do not end the matter, say about the service already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {

@@ -7,13 +7,43 @@
 use std::{
     cell::RefCell,
     hash::{BuildHasher, RandomState},
+    num::{NonZeroU64, NonZeroU128},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use fastrand::Rng;
 
 thread_local! {
-    static RNG: RefCell<Rng> = RefCell::new(Rng::with_seed(RandomState::new().hash_one(0x6275_7474_7265_7373_u64)));
+    static RNG: RefCell<Rng> = RefCell::new(seeded());
+    /// A state has 64 bits, and after 2³² ids of one there would be two alike. So an id of a trace takes two states,
+    /// each with a seed of its own.
+    static IDS: RefCell<[Rng; 2]> = RefCell::new([seeded(), seeded()]);
+}
+
+fn seeded() -> Rng {
+    // No two `RandomState`s of a process have the same keys.
+    Rng::with_seed(RandomState::new().hash_one(0x6275_7474_7265_7373_u64))
+}
+
+/// An id for a new trace.
+#[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+pub(crate) fn trace_id() -> NonZeroU128 {
+    loop {
+        let draw = |[high, low]: &mut [Rng; 2]| u128::from(high.u64(..)) << 64 | u128::from(low.u64(..));
+        if let Some(id) = NonZeroU128::new(IDS.with_borrow_mut(draw)) {
+            return id;
+        }
+    }
+}
+
+/// An id for a piece of work in a trace.
+#[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+pub(crate) fn span_id() -> NonZeroU64 {
+    loop {
+        if let Some(id) = NonZeroU64::new(RNG.with_borrow_mut(|rng| rng.u64(..))) {
+            return id;
+        }
+    }
 }
 
 /// A number between 0 and 1, 1 excluded.
@@ -83,6 +113,16 @@ mod tests {
             first,
             (6_457_827_717_110_365_317_u64 >> 11) as f64 / (1_u64 << 53) as f64
         );
+    }
+
+    #[test]
+    fn the_halves_of_an_id_are_drawn_apart() {
+        let ids: Vec<u128> = (0..1000).map(|_| trace_id().get()).collect();
+        let highs: std::collections::HashSet<u64> = ids.iter().map(|id| (id >> 64) as u64).collect();
+        let lows: std::collections::HashSet<u64> = ids.iter().map(|id| *id as u64).collect();
+        assert_eq!((highs.len(), lows.len()), (1000, 1000));
+        assert!(highs.is_disjoint(&lows));
+        assert_ne!(span_id(), span_id());
     }
 
     #[test]

@@ -75,6 +75,8 @@ struct History {
     /// The generation in which the window was last made new.
     window_born: AtomicU16,
     opened: AtomicU64,
+    /// How often each state was entered; no reset lowers it.
+    entries: [AtomicU32; State::ALL.len()],
     recoveries: AtomicU64,
     recovery_time: AtomicU64,
 }
@@ -525,6 +527,7 @@ impl Core {
     fn entered(&self, from: State, to: State, cause: Cause) {
         let now = self.now();
         self.history.entered(to, now);
+        self.history.entries[to as usize].fetch_add(1, Relaxed);
         self.renew_window();
         self.waiters.wake();
         let name = self.name();
@@ -551,6 +554,11 @@ impl Core {
         self.settings
             .rcu(|settings| Arc::new(Settings::new(settings.options.clone(), None)));
         self.hot.set(&self.settings.load());
+    }
+
+    /// How often a state was ever entered.
+    pub(super) fn entries(&self, state: State) -> u64 {
+        self.history.entries[state as usize].load(Relaxed).into()
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -14,13 +14,14 @@ use tower_service::Service;
 
 use super::{
     CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerFuture, Permit, Snapshot, State, call::Call,
-    service::call_through,
+    families, service::call_through,
 };
 use crate::{
     clock::Instant,
     config::{ConfigError, Problems},
     duration::Human,
     error::CallError,
+    export::Samples,
     keyed::{Evictable, Found, Keyed},
     outcome::Protocol,
     registry::{Created, Drill, DrillError, Emitter, Listener, Policy},
@@ -332,6 +333,22 @@ impl Policy for KeyedCircuitBreaker {
                 .with("maxKeys", self.shared.map.capacity())
                 .with("overflowed", self.overflowed()),
         );
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        let states = self
+            .shared
+            .map
+            .snapshot()
+            .into_iter()
+            .map(|(_, b)| b.snapshot().state);
+        families::write_keyed(states, self.overflowed(), name, samples);
+        // Keys with a policy of their own are the operator's choice, and not without end.
+        for key in self.shared.policies.keys() {
+            if let Some(breaker) = self.shared.map.get(key.as_str()) {
+                breaker.samples(&breaker.name(), samples);
+            }
+        }
     }
 
     fn listen(&self, listener: Listener) {

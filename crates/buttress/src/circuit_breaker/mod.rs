@@ -71,6 +71,7 @@ mod builder;
 mod call;
 mod config;
 mod core;
+mod families;
 mod future;
 mod gate;
 mod hot;
@@ -94,6 +95,7 @@ mod tests;
 
 pub use builder::CircuitBreakerBuilder;
 pub use call::Call;
+pub(crate) use families::FAMILIES;
 pub use future::CircuitBreakerFuture;
 pub use gate::{GateLayer, GateService};
 #[cfg(feature = "keyed")]

@@ -5,13 +5,14 @@ use std::{
 };
 
 use super::{
-    builder::CircuitBreakerBuilder, call::Call, core::Core, layer::CircuitBreakerLayer, permit::Permit,
-    snapshot::Snapshot, state::State,
+    builder::CircuitBreakerBuilder, call::Call, core::Core, families, layer::CircuitBreakerLayer,
+    permit::Permit, snapshot::Snapshot, state::State,
 };
 use crate::{
     clock::Instant,
     config::ConfigError,
     error::Rejected,
+    export::Samples,
     outcome::{Outcome, Plain},
     registry::{Drill, DrillError, Listener, Policy},
     value::Table,
@@ -280,6 +281,10 @@ impl Policy for CircuitBreaker {
 
     fn describe(&self, state: &mut Table) {
         state.insert("circuitBreaker", Table::from(&self.snapshot()));
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.core, self.snapshot().state, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

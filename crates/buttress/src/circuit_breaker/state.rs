@@ -41,7 +41,7 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Closed,
         Self::Open,
         Self::HalfOpen,

@@ -93,6 +93,16 @@ impl Books {
         (NAMES.into_iter().zip(counts).collect(), self.ends.read())
     }
 
+    /// The same, ever: no reset lowers it.
+    pub(super) fn totals(&self) -> (impl Iterator<Item = (&'static str, u64)>, [u64; 3]) {
+        let answered = |line: usize| self.answered[line / 8].total(line % 8);
+        let names = NAMES.into_iter().enumerate();
+        (
+            names.map(move |(line, name)| (name, answered(line))),
+            std::array::from_fn(|end| self.ends.total(end)),
+        )
+    }
+
     pub(super) fn reset(&self) {
         self.answered.iter().for_each(Striped::rebase);
         self.ends.rebase();

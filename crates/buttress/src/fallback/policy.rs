@@ -9,10 +9,12 @@ use super::{
     Answer, CONCERN, FallbackBuilder, FallbackCall, FallbackFuture, FallbackLayer, FallingBack, Nothing,
     Snapshot, Substitute,
     books::{Books, Line},
+    families,
 };
 use crate::{
     clock,
     config::ConfigError,
+    export::Samples,
     outcome::{AnyError, Plain, Protocol},
     registry::{Drill, DrillError, Emitter, Listener, News, Policy, PolicyChanged},
     replay::Same,
@@ -226,6 +228,10 @@ where
 
     fn describe(&self, state: &mut Table) {
         state.insert(CONCERN, Table::from(&self.snapshot()));
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.shared.books, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

@@ -1,8 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use super::{builder::HedgeBuilder, call::Call, layer::HedgeLayer, shared::Shared, snapshot::Snapshot};
+use super::{
+    builder::HedgeBuilder, call::Call, families, layer::HedgeLayer, shared::Shared, snapshot::Snapshot,
+};
 use crate::{
     config::ConfigError,
+    export::Samples,
     outcome::{AnyError, Plain, Protocol},
     registry::{Drill, DrillError, Listener, Policy},
     replay::Same,
@@ -172,6 +175,10 @@ impl Policy for Hedge {
 
     fn describe(&self, state: &mut Table) {
         state.insert("hedge", Table::from(&self.snapshot()));
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.shared, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

@@ -1,25 +1,9 @@
 use std::sync::Arc;
 
 use super::{Outcomes, Snapshot, recent::Recent};
-use crate::{
-    error::RejectionKind,
-    histogram::Histogram,
-    outcome::{Outcome, Reason, Verdict},
-    striped::Striped,
-};
+use crate::{histogram::Histogram, outcome::Ending, striped::Striped};
 
-/// How a call ended. The numbers are those of the counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    Success,
-    Failure,
-    Neutral,
-    Rejected,
-    TimedOut,
-    Cancelled,
-    Panicked,
-}
-
+/// The counter after those of the [`Ending`]s, whose numbers are their own.
 const STARTED: usize = 7;
 
 /// What the calls of one policy came to.
@@ -38,20 +22,6 @@ pub(super) struct Books {
     /// The ends of those, and of calls that were dropped.
     end: Histogram,
     recent: Recent,
-}
-
-impl Ending {
-    #[inline]
-    pub(super) fn of(outcome: &Outcome) -> Self {
-        match (outcome.reason(), outcome.verdict()) {
-            (Reason::Rejected(RejectionKind::TimedOut), _) => Self::TimedOut,
-            (Reason::Rejected(RejectionKind::Panicked), _) => Self::Panicked,
-            (Reason::Rejected(_), _) => Self::Rejected,
-            (_, Verdict::Success) => Self::Success,
-            (_, Verdict::Failure | Verdict::Throttled) => Self::Failure,
-            (_, Verdict::Neutral) => Self::Neutral,
-        }
-    }
 }
 
 impl Books {

@@ -54,6 +54,8 @@
 //! About 8 KiB for each `Metrics`, whatever the traffic. A call allocates nothing and takes no lock; it reads the
 //! clock at its beginning and end, and once more only if the headers came before the end.
 //!
+//! With [`Metrics::by_route`] each route has books of its own as well, and a call is booked twice.
+//!
 //! # What it does not do
 //!
 //! The books only ever grow, as exporters need it, so [`Drill::Reset`](crate::registry::Drill::Reset) means nothing
@@ -65,24 +67,33 @@ use std::{
 };
 
 use crate::{
+    export::Samples,
     outcome::{Plain, Protocol},
     registry::Policy,
     value::Table,
 };
 
+mod account;
 mod books;
+mod config;
+mod families;
 mod future;
 mod layer;
 mod recent;
+#[cfg(feature = "keyed")]
+mod routes;
 mod service;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod token;
 
-use books::Books;
+use account::Account;
+pub(crate) use families::FAMILIES;
 pub use future::MetricsFuture;
 pub use layer::MetricsLayer;
+#[cfg(feature = "keyed")]
+use routes::Routes;
 pub use service::MetricsService;
 pub use snapshot::{Outcomes, Snapshot};
 pub use token::MetricsToken;
@@ -95,7 +106,9 @@ pub struct Metrics {
 
 struct Shared {
     name: OnceLock<Arc<str>>,
-    books: Books,
+    account: Arc<Account>,
+    #[cfg(feature = "keyed")]
+    routes: Option<Routes>,
 }
 
 impl Metrics {
@@ -105,7 +118,27 @@ impl Metrics {
         Self {
             shared: Arc::new(Shared {
                 name: OnceLock::new(),
-                books: Books::new(),
+                account: Arc::new(Account::of_stack()),
+                #[cfg(feature = "keyed")]
+                routes: None,
+            }),
+        }
+    }
+
+    /// The same, with books for each route beside those of the stack: what the protocol says that a request's
+    /// [route](crate::RequestProtocol::route) is, never its path. Exporters then show `route` as a label.
+    ///
+    /// Books are opened for the first `most` routes, about 8 KiB each, and never closed. Calls by any other route are
+    /// counted under `other`, those without one under `unmatched`.
+    #[cfg(feature = "keyed")]
+    #[must_use]
+    pub fn by_route(most: usize) -> Self {
+        let account = Arc::new(Account::of_stack());
+        Self {
+            shared: Arc::new(Shared {
+                name: OnceLock::new(),
+                routes: Some(Routes::new(most, &account)),
+                account,
             }),
         }
     }
@@ -157,7 +190,18 @@ impl Metrics {
     /// ```
     #[inline]
     pub fn start(&self) -> MetricsToken {
-        MetricsToken::begin(self.shared.clone())
+        self.start_by(|| None)
+    }
+
+    /// The same for a call by that route.
+    #[inline]
+    fn start_by<'a>(&self, route: impl FnOnce() -> Option<&'a str>) -> MetricsToken {
+        #[cfg(feature = "keyed")]
+        if let Some(routes) = &self.shared.routes {
+            return MetricsToken::begin(routes.account(route()));
+        }
+        let _ = route;
+        MetricsToken::begin(self.shared.account.clone())
     }
 
     /// Counts one future as a call that begins now, for those without tower.
@@ -222,6 +266,7 @@ impl Metrics {
     pub fn snapshot(&self) -> Snapshot {
         let name = self.shared.name.get().cloned();
         self.shared
+            .account
             .books
             .snapshot(name.unwrap_or_else(|| self.name().into()))
     }
@@ -253,5 +298,16 @@ impl Policy for Metrics {
 
     fn describe(&self, state: &mut Table) {
         self.snapshot().describe(state);
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        #[cfg(feature = "keyed")]
+        if let Some(routes) = &self.shared.routes {
+            for route in routes.snapshots() {
+                families::write(&route, name, Some(&route.name), samples);
+            }
+            return;
+        }
+        families::write(&self.snapshot(), name, None, samples);
     }
 }

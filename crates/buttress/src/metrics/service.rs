@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 use super::{Metrics, MetricsFuture, MetricsToken};
-use crate::outcome::{Plain, Protocol};
+use crate::outcome::{Plain, Protocol, RequestProtocol};
 
 /// The service that [`MetricsLayer`](super::MetricsLayer) makes.
 ///
@@ -29,7 +29,7 @@ impl<S, P> MetricsService<S, P> {
 impl<S, P, Request> Service<Request> for MetricsService<S, P>
 where
     S: Service<Request>,
-    P: Protocol<S::Response, S::Error>,
+    P: Protocol<S::Response, S::Error> + RequestProtocol<Request>,
 {
     type Response = P::Response<MetricsToken>;
     type Error = S::Error;
@@ -42,7 +42,8 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let mut token = self.metrics.as_ref().map(Metrics::start);
+        let route = || self.protocol.route(&request);
+        let mut token = self.metrics.as_ref().map(|metrics| metrics.start_by(route));
         if let Some(token) = &mut token {
             token.inner_is_running(true);
         }

@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     histogram,
+    outcome::Ending,
     value::{Table, Value},
 };
 
@@ -59,15 +60,16 @@ impl Outcomes {
     /// Each way to end with its count, in `snake_case` as in a metric's label.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         [
-            ("success", self.success),
-            ("failure", self.failure),
-            ("neutral", self.neutral),
-            ("rejected", self.rejected),
-            ("timed_out", self.timed_out),
-            ("cancelled", self.cancelled),
-            ("panicked", self.panicked),
+            (Ending::Success, self.success),
+            (Ending::Failure, self.failure),
+            (Ending::Neutral, self.neutral),
+            (Ending::Rejected, self.rejected),
+            (Ending::TimedOut, self.timed_out),
+            (Ending::Cancelled, self.cancelled),
+            (Ending::Panicked, self.panicked),
         ]
         .into_iter()
+        .map(|(ending, count)| (ending.as_str(), count))
     }
 }
 

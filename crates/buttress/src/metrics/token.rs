@@ -1,10 +1,10 @@
 use std::{fmt, mem::ManuallyDrop, sync::Arc};
 
-use super::{Shared, books::Ending};
+use super::account::Account;
 use crate::{
     clock::{self, Instant},
     histogram::nanos,
-    outcome::{Head, Outcome, Token},
+    outcome::{Ending, Head, Outcome, Token},
 };
 
 /// One call in the books of a [`Metrics`](super::Metrics), from [`start`](super::Metrics::start) until it is
@@ -12,7 +12,7 @@ use crate::{
 #[must_use = "a token that is dropped is a call that was cancelled"]
 pub struct MetricsToken {
     /// Taken when the call has ended.
-    running: Option<Arc<Shared>>,
+    running: Option<Arc<Account>>,
     began: Instant,
     headers_came: bool,
     inner_is_running: bool,
@@ -20,10 +20,10 @@ pub struct MetricsToken {
 
 impl MetricsToken {
     #[inline]
-    pub(super) fn begin(shared: Arc<Shared>) -> Self {
-        shared.books.started();
+    pub(super) fn begin(account: Arc<Account>) -> Self {
+        account.started();
         Self {
-            running: Some(shared),
+            running: Some(account),
             began: clock::now(),
             headers_came: false,
             inner_is_running: false,
@@ -46,20 +46,20 @@ fn nanos_since(began: Instant) -> u64 {
 /// A call that was dropped.
 #[cold]
 #[inline(never)]
-fn end_dropped(shared: Arc<Shared>, began: Instant, inner_is_running: bool) {
+fn end_dropped(account: Arc<Account>, began: Instant, inner_is_running: bool) {
     let ending = if inner_is_running {
         Ending::Panicked
     } else {
         Ending::Cancelled
     };
-    shared.books.ended(ending, nanos_since(began));
+    account.ended(ending, nanos_since(began));
 }
 
 impl Token for MetricsToken {
     #[inline]
     fn head(&mut self, _: Head) {
-        if let (Some(shared), false) = (&self.running, self.headers_came) {
-            shared.books.headers_came(nanos_since(self.began));
+        if let (Some(account), false) = (&self.running, self.headers_came) {
+            account.headers_came(nanos_since(self.began));
             self.headers_came = true;
         }
     }
@@ -69,12 +69,12 @@ impl Token for MetricsToken {
     fn finish(self, outcome: Outcome) {
         // Once the `Arc` is taken there is nothing left to drop.
         let mut this = ManuallyDrop::new(self);
-        if let Some(shared) = this.running.take() {
+        if let Some(account) = this.running.take() {
             let ending = Ending::of(&outcome);
             if this.headers_came {
-                shared.books.ended(ending, nanos_since(this.began));
+                account.ended(ending, nanos_since(this.began));
             } else {
-                shared.books.ended_at_once(ending, nanos_since(this.began));
+                account.ended_at_once(ending, nanos_since(this.began));
             }
         }
     }
@@ -83,8 +83,8 @@ impl Token for MetricsToken {
 impl Drop for MetricsToken {
     #[inline]
     fn drop(&mut self) {
-        if let Some(shared) = self.running.take() {
-            end_dropped(shared, self.began, self.inner_is_running);
+        if let Some(account) = self.running.take() {
+            end_dropped(account, self.began, self.inner_is_running);
         }
     }
 }

@@ -79,5 +79,6 @@ pub use future::RecoverFuture;
 pub use hook::install_hook;
 pub use layer::RecoverLayer;
 pub use panic::{Panic, Place};
+pub(crate) use policy::FAMILIES;
 pub use policy::Recover;
 pub use service::RecoverService;

@@ -6,6 +6,7 @@ use std::{
 use super::{Catcher, Panic, Place, RecoverCall, RecoverLayer};
 use crate::{
     directory::{Directory, Id},
+    export::{Family, Samples},
     outcome::Plain,
     registry::{Drill, DrillError, Emitter, Listener, Policy},
     striped::Striped,
@@ -13,6 +14,9 @@ use crate::{
 };
 
 const CONCERN: &str = "recover";
+
+static PANICS: Family = Family::counter("panics", "Panics that were caught, by where");
+pub(crate) static FAMILIES: &[&Family] = &[&PANICS];
 
 /// Where a panic finds its policy.
 pub(super) static DIRECTORY: Directory<Shared> = Directory::new();
@@ -184,6 +188,16 @@ impl Policy for Recover {
         table.insert("panics", panics.iter().sum::<u64>());
         for place in Place::ALL {
             table.insert(place.as_str(), panics[place as usize]);
+        }
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        for place in Place::ALL {
+            samples.counter(
+                &PANICS,
+                &[("name", name), ("place", place.as_str())],
+                self.total_in(place),
+            );
         }
     }
 

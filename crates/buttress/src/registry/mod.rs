@@ -31,7 +31,10 @@ pub use drill::{Drill, DrillError};
 pub use event::{Created, Detail, Event, Lagged, PolicyChanged, Subscription};
 pub(crate) use event::{Emitter, News};
 
-use crate::value::{Table, Value};
+use crate::{
+    export::Samples,
+    value::{Table, Value},
+};
 
 /// What a registry asks of a policy. Implement it for a policy of your own to have it listed beside ours.
 pub trait Policy: fmt::Debug + Send + Sync {
@@ -44,6 +47,12 @@ pub trait Policy: fmt::Debug + Send + Sync {
 
     /// Writes the policy's state into the table of its name.
     fn describe(&self, state: &mut Table);
+
+    /// Writes what the policy counts under the name that the registry has for it, for exporters to show. Nothing that
+    /// comes from outside may become a label.
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        let _ = (name, samples);
+    }
 
     /// Has `listener` called with every event of the policy, from now on.
     fn listen(&self, listener: Listener) {
@@ -163,6 +172,18 @@ impl Registry {
             policy.describe(state.table(&name));
         }
         Value::Table(state)
+    }
+
+    /// What every policy counts. The members of keyed policies are not among them: their keys come from outside, and
+    /// would be series without end.
+    #[must_use]
+    pub fn samples(&self) -> Samples {
+        let mut samples = Samples::default();
+        let entries = self.entries().clone();
+        for entry in entries {
+            entry.policy.samples(&entry.name, &mut samples);
+        }
+        samples
     }
 
     /// Carries out a drill on the policies of that name that understand it.

@@ -3,12 +3,14 @@ use std::{fmt, sync::Arc};
 use super::{
     builder::RetryBuilder,
     call::Call,
+    families,
     layer::RetryLayer,
     shared::{Plan, Shared},
     snapshot::Snapshot,
 };
 use crate::{
     config::ConfigError,
+    export::Samples,
     outcome::{AnyError, Plain, Protocol},
     registry::{Listener, Policy},
     replay::Same,
@@ -204,6 +206,10 @@ impl Policy for Retry {
 
     fn describe(&self, state: &mut Table) {
         state.insert("retry", Table::from(&self.snapshot()));
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.shared, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

@@ -1,12 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Counts, TIMEOUT, TimeoutBuilder, TimeoutCall, TimeoutLayer,
+    Counts, TIMEOUT, TimeoutBuilder, TimeoutCall, TimeoutLayer, families,
     ledger::Ledger,
     limit::{self, Limit},
 };
 use crate::{
     config::ConfigError,
+    export::Samples,
     outcome::Plain,
     registry::{Drill, DrillError, Listener, Policy, PolicyChanged},
     value::Table,
@@ -189,6 +190,10 @@ impl Policy for Timeout {
         limit::describe(table, "bodyIdle", &self.limits.body_idle);
         limit::describe(table, "bodyTotal", &self.limits.body_total);
         self.counts().describe(table);
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(self.totals(), TIMEOUT, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

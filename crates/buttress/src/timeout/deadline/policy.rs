@@ -12,10 +12,11 @@ use crate::{
     config::ConfigError,
     context::{self, WithDeadline},
     error::Rejected,
+    export::Samples,
     outcome::{Plain, RequestProtocol},
     registry::{Drill, DrillError, Listener, Policy, PolicyChanged},
     timeout::{
-        Counts, DEADLINE, TimeoutCall,
+        Counts, DEADLINE, TimeoutCall, families,
         ledger::{self, Ledger},
         limit::{self, Limit},
         timer,
@@ -256,6 +257,10 @@ impl Policy for Deadline {
         limit::describe(table, "defaultTotal", &self.limits.default_total);
         table.insert("throughBody", self.is_through_body());
         self.counts().describe(table);
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(self.totals(), DEADLINE, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

@@ -1,0 +1,148 @@
+//! What the policies count, in the form of whoever reads it.
+//!
+//! Each policy keeps its own books, and an exporter reads them when it is asked. So there is one set of books,
+//! however many exporters there are; nothing is registered anywhere, a call pays nothing for being exported, and
+//! nothing grows if nobody asks. All exporters show the same [`Reading`]: they cannot disagree.
+//!
+//! ```
+//! # #[cfg(feature = "metrics")] {
+//! use buttress::{Outcome, Registry, Token, export::Export, metrics::Metrics};
+//!
+//! let registry = Registry::new();
+//! let metrics = Metrics::new().named("payments");
+//! registry.register("payments", &metrics);
+//! metrics.start().finish(Outcome::SUCCESS);
+//!
+//! let reading = Export::of(&registry).read();
+//! let requests = reading.metrics().iter().find(|m| m.full_name() == "buttress_requests_total");
+//! assert_eq!(requests.map(|m| m.series.len()), Some(7), "one for each outcome");
+//! # }
+//! ```
+//!
+//! | reader | feature | |
+//! |---|---|---|
+//! | `prometheus_client::collector::Collector` for [`Export`] | `prometheus` | OpenMetrics text and protobuf |
+//! | `facade::Bridge` | `metrics-facade` | differences, for whatever recorder the application has |
+//! | the crate `buttress-opentelemetry` | | observable instruments |
+//! | [`Registry::snapshot`](crate::Registry::snapshot) | always | JSON |
+//!
+//! # Metrics
+//!
+//! With the prefix `buttress`, which can be [another](ExportBuilder::prefix). The `name` and the `stack` are those in the
+//! registry.
+//!
+//! | metric | labels | |
+//! |---|---|---|
+//! | `buttress_requests_total` | `stack`, `outcome`, ¹ | calls that have ended: `success`, `failure`, `neutral`, `rejected`, `timed_out`, `cancelled`, `panicked` |
+//! | `buttress_request_errors_total` | `stack`, ¹ | those of them that were an error to the caller |
+//! | `buttress_requests_in_flight` | `stack`, ¹ | calls that have not ended |
+//! | `buttress_request_duration_seconds` | `stack`, ¹ | to the headers, or to the answer where it has none |
+//! | `buttress_request_duration_to_end_seconds` | `stack`, ¹ | to the end of the response's body |
+//! | `buttress_circuit_breaker_state` | `name`, `state` | 1 for the state that it is in, 0 for the others |
+//! | `buttress_circuit_breaker_calls_total` | `name`, `outcome` | what its calls said of the service |
+//! | `buttress_circuit_breaker_rejected_total` | `name` | calls that it refused |
+//! | `buttress_circuit_breaker_slow_calls_total` | `name` | calls that were slow |
+//! | `buttress_circuit_breaker_transitions_total` | `name`, `to` | changes of state |
+//! | `buttress_keyed_circuit_breaker_keys` | `name`, `state` | how many keys have a breaker in that state |
+//! | `buttress_keyed_circuit_breaker_overflowed_total` | `name` | new keys that found no room |
+//! | `buttress_retry_calls_total` | `name` | calls that came to a retry |
+//! | `buttress_retry_attempts_total` | `name` | attempts at them |
+//! | `buttress_retry_recovered_total` | `name` | calls that failed at first and then succeeded |
+//! | `buttress_retry_given_up_total` | `name`, `reason` | failures that got no other attempt |
+//! | `buttress_retry_budget_balance` | `name` | retries that could be made at once |
+//! | `buttress_hedge_calls_total` | `name` | calls that came to a hedge |
+//! | `buttress_hedge_attempts_total` | `name` | attempts at them |
+//! | `buttress_hedge_after_failure_total` | `name` | second attempts because the first had failed, not because it was slow |
+//! | `buttress_hedge_won_total` | `name` | calls that were answered by their second attempt |
+//! | `buttress_hedge_not_made_total` | `name`, `reason` | second attempts that were due and were not made |
+//! | `buttress_hedge_delay_seconds` | `name` | how long a first attempt may take at present, if that is known |
+//! | `buttress_hedge_budget_balance` | `name` | second attempts that could be made at once |
+//! | `buttress_fallback_answered_total` | `name`, `cause` | calls that a fallback answered, by what they had ended in |
+//! | `buttress_fallback_unanswered_total` | `name`, `reason` | calls that it was for and did not answer: `declined`, `failed`, `not_repeatable` |
+//! | `buttress_timeouts_total` | `name`, `limit` | calls and bodies that were cut off: `attempt`, `deadline`, `body_idle`, `body_total` |
+//! | `buttress_deadlines_expired_total` | `name`, `policy` | calls that were not made, for their deadline had passed |
+//! | `buttress_panics_total` | `name`, `place` | panics that were caught |
+//! | `buttress_traces_total` | `name`, `origin` | traces gone on with (`accepted`) and begun (`made`) |
+//! | `buttress_trace_headers_refused_total` | `name` | ids from outside that were no ids |
+//!
+//! ¹ and `route`, where [`Metrics::by_route`](crate::metrics::Metrics::by_route) counts them.
+//!
+//! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies: a key of a
+//! keyed policy never becomes a label.
+
+mod builder;
+#[cfg(feature = "metrics-facade")]
+pub mod facade;
+mod family;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+mod reading;
+mod samples;
+
+use std::{sync::Arc, time::Duration};
+
+pub use builder::ExportBuilder;
+pub use family::{Family, Kind, families};
+pub use reading::{Durations, Metric, Point, Reading, Series};
+pub use samples::Samples;
+
+use crate::registry::Registry;
+
+/// The metrics of all policies in a registry, under a prefix.
+///
+/// # Clone
+///
+/// Clones read the same registry.
+#[derive(Clone, Debug)]
+pub struct Export {
+    registry: Registry,
+    prefix: Arc<str>,
+    buckets: Arc<[Duration]>,
+}
+
+impl Export {
+    /// The metrics of that registry, as they are by default.
+    #[must_use]
+    pub fn of(registry: &Registry) -> Self {
+        ExportBuilder::default().unchecked(registry)
+    }
+
+    /// The options to choose from.
+    pub fn builder() -> ExportBuilder {
+        ExportBuilder::default()
+    }
+
+    fn from_checked(registry: Registry, prefix: Arc<str>, buckets: Vec<Duration>) -> Self {
+        Self {
+            registry,
+            prefix,
+            buckets: buckets.into(),
+        }
+    }
+
+    /// What every name begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Reads the books of all policies.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        Reading::of(self.registry.samples().all, &self.prefix, &self.buckets)
+    }
+}
+
+#[cfg(all(
+    test,
+    not(loom),
+    feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
+    feature = "metrics",
+    feature = "recover",
+    feature = "retry",
+    feature = "timeout",
+    feature = "trace-id"
+))]
+mod tests;

@@ -1,0 +1,142 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{Kind, samples::Sample, samples::Value};
+use crate::histogram;
+
+/// All metrics at one moment, as every exporter shows them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    metrics: Vec<Metric>,
+}
+
+/// One metric, with all its series.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// The name with its prefix and unit, and without a counter's `_total`: `buttress_requests`.
+    pub name: Arc<str>,
+    /// What it says.
+    pub help: &'static str,
+    /// Of what kind it is.
+    pub kind: Kind,
+    /// The values, no two under the same labels.
+    pub series: Vec<Series>,
+}
+
+/// One series of a metric.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Series {
+    /// The labels.
+    pub labels: Vec<(&'static str, Arc<str>)>,
+    /// The value.
+    pub point: Point,
+}
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Point {
+    /// Of a counter.
+    Counter(u64),
+    /// Of a gauge.
+    Gauge(f64),
+    /// Of durations.
+    Durations(Durations),
+}
+
+/// How many durations there were of which length.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Durations {
+    /// For each bound in seconds, how many were up to it and above the one before. The last bound is infinite, so
+    /// together they are all.
+    pub buckets: Vec<(f64, u64)>,
+    /// All together, in seconds.
+    pub sum: f64,
+    /// The histogram as it is kept, which is finer.
+    pub exact: histogram::Snapshot,
+}
+
+impl Metric {
+    /// The name under which Prometheus has it: a counter's ends in `_total`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match self.kind {
+            Kind::Counter => format!("{}_total", self.name),
+            _ => (*self.name).to_owned(),
+        }
+    }
+}
+
+impl Durations {
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.exact.count()
+    }
+
+    /// Each fine bucket goes to the first bound that its middle does not exceed.
+    fn of(exact: histogram::Snapshot, bounds: &[Duration]) -> Self {
+        let infinite = [(f64::INFINITY, 0)];
+        let finite = bounds.iter().map(|bound| (bound.as_secs_f64(), 0));
+        let mut buckets: Vec<(f64, u64)> = finite.chain(infinite).collect();
+        for bucket in exact.buckets().filter(|bucket| bucket.count > 0) {
+            let at = bounds.partition_point(|bound| *bound < bucket.midpoint());
+            buckets[at].1 += bucket.count;
+        }
+        Self {
+            buckets,
+            sum: exact.sum().as_secs_f64(),
+            exact,
+        }
+    }
+}
+
+impl Reading {
+    pub(super) fn of(samples: Vec<Sample>, prefix: &str, bounds: &[Duration]) -> Self {
+        let mut metrics: Vec<Metric> = Vec::new();
+        for sample in samples {
+            let unit = match sample.family.kind() {
+                Kind::Durations => "_seconds",
+                Kind::Counter | Kind::Gauge => "",
+            };
+            let (family, name) = (sample.family, sample.family.name());
+            let name = match prefix {
+                "" => format!("{name}{unit}"),
+                prefix => format!("{prefix}_{name}{unit}"),
+            };
+            let point = match sample.value {
+                Value::Counter(count) => Point::Counter(count),
+                Value::Gauge(value) => Point::Gauge(value),
+                Value::Durations(exact) => Point::Durations(Durations::of(exact, bounds)),
+            };
+            let series = Series {
+                labels: sample.labels,
+                point,
+            };
+            let known = metrics
+                .iter_mut()
+                .find(|m| *m.name == *name && m.kind == family.kind());
+            match known {
+                // A policy of a user's own might use a label twice; a scrape with such a series is refused whole.
+                Some(metric) if metric.series.iter().any(|s| s.labels == series.labels) => {}
+                Some(metric) => metric.series.push(series),
+                None => metrics.push(Metric {
+                    name: name.into(),
+                    help: family.help(),
+                    kind: family.kind(),
+                    series: vec![series],
+                }),
+            }
+        }
+        metrics.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { metrics }
+    }
+
+    /// The metrics, by name.
+    #[must_use]
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+}

@@ -1,0 +1,91 @@
+//! The page that Prometheus scrapes.
+
+use prometheus_client::{encoding::text, registry};
+use prometheus_parse::{Scrape, Value};
+
+use super::*;
+
+fn page(export: Export) -> String {
+    let mut metrics = registry::Registry::default();
+    metrics.register_collector(Box::new(export));
+    let mut page = String::new();
+    text::encode(&mut page, &metrics).expect("a String takes it");
+    page
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parser_of_the_text_finds_the_same_values() {
+    let (registry, _, _) = busy().await;
+    let export = Export::of(&registry);
+    let page = page(export.clone());
+    let scrape = Scrape::parse(page.lines().map(|line| Ok(line.to_owned()))).expect("it parses");
+    let mut found = Values::new();
+    for sample in scrape.samples {
+        let labels: Vec<_> = sample
+            .labels
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        match sample.value {
+            Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => {
+                found.insert(series(&sample.metric, labels), value);
+            }
+            Value::Histogram(buckets) => {
+                for bucket in buckets {
+                    let bound = [("le".to_owned(), format!("{:?}", bucket.less_than))];
+                    let labels = labels.iter().cloned().chain(bound);
+                    found.insert(series(&format!("{}_bucket", sample.metric), labels), bucket.count);
+                }
+            }
+            Value::Summary(_) => panic!("there is none"),
+        }
+    }
+    let sums: Vec<_> = found
+        .keys()
+        .filter(|name| name.contains("_seconds_sum"))
+        .cloned()
+        .collect();
+    assert_eq!(sums.len(), 2);
+    found.retain(|name, _| !sums.contains(name));
+    assert_eq!(found, of_reading(&export.read()), "{page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_page_is_open_metrics() {
+    let (registry, _, _) = busy().await;
+    let page = page(
+        Export::builder()
+            .prefix("middleware")
+            .build(&registry)
+            .expect("valid"),
+    );
+    assert!(page.ends_with("# EOF\n"));
+    for line in [
+        "# TYPE middleware_requests counter\n",
+        "middleware_requests_total{stack=\"api\",outcome=\"success\"} 11\n",
+        "# TYPE middleware_request_duration_seconds histogram\n",
+        "middleware_request_duration_seconds_bucket{le=\"+Inf\",stack=\"api\"} 26\n",
+        "# TYPE middleware_circuit_breaker_state gauge\n",
+    ] {
+        assert!(page.contains(line), "{line} in {page}");
+    }
+    // Each family in one piece, as the format demands.
+    let types: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE")).collect();
+    let mut distinct = types.clone();
+    distinct.dedup();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(types.len(), distinct.len());
+}
+
+#[test]
+fn a_name_cannot_break_out_of_its_label() {
+    let registry = Registry::new();
+    registry.register("a\"} 1\n# \\ b", &Metrics::new());
+    let page = page(Export::of(&registry));
+    assert!(page.contains(r#"stack="a\"} 1\n# \\ b""#), "{page}");
+    assert!(
+        page.lines()
+            .all(|line| line.starts_with("# ") || line.starts_with("buttress_"))
+    );
+}

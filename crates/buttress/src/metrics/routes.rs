@@ -1,0 +1,62 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{Snapshot, account::Account};
+use crate::{
+    clock::Instant,
+    keyed::{Evictable, Keyed},
+};
+
+/// Longer names are no routes: they come from whoever asks.
+const LONGEST: usize = 128;
+
+/// Calls of which the protocol knows no route.
+const UNMATCHED: &str = "unmatched";
+/// Those for which there was no room.
+const OTHER: &str = "other";
+
+/// Books for each route, up to a number of them.
+pub(super) struct Routes {
+    map: Keyed<Arc<str>, Arc<Account>>,
+    unmatched: Arc<Account>,
+    stack: Arc<Account>,
+}
+
+/// What has been counted is not forgotten: a counter that went away and came back would have lost calls.
+impl Evictable for Arc<Account> {
+    fn evictable(&self, _: Instant) -> bool {
+        false
+    }
+}
+
+impl Routes {
+    pub(super) fn new(most: usize, stack: &Arc<Account>) -> Self {
+        let account = || Arc::new(Account::of_route(stack));
+        Self {
+            map: Keyed::new(most, Duration::MAX, account()),
+            unmatched: account(),
+            stack: stack.clone(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn account(&self, route: Option<&str>) -> Arc<Account> {
+        match route {
+            None => self.unmatched.clone(),
+            Some(route) if route.len() > LONGEST => self.map.overflow().clone(),
+            Some(route) => {
+                let make = |_: &Arc<str>| Arc::new(Account::of_route(&self.stack));
+                self.map.get_or_insert_with(route, Arc::from, make).into_value()
+            }
+        }
+    }
+
+    pub(super) fn snapshots(&self) -> Vec<Snapshot> {
+        let mut all: Vec<_> = self.map.snapshot();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.push((OTHER.into(), self.map.overflow().clone()));
+        all.push((UNMATCHED.into(), self.unmatched.clone()));
+        all.into_iter()
+            .map(|(route, account)| account.books.snapshot(route))
+            .collect()
+    }
+}
