@@ -124,6 +124,8 @@ mod sync;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 pub mod value;
+#[allow(dead_code)]
+mod wait_line;
 
 pub use config::ConfigError;
 pub use context::CallContext;
