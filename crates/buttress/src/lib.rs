@@ -49,6 +49,7 @@
 //! | module | feature | what it does |
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
+//! | `rate_limit` | `rate-limit` (default) | keeps calls within a rate, at once or by having them wait their turn; one limit for all, or one a key |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
@@ -85,7 +86,10 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod config;
 pub mod context;
-#[cfg_attr(not(any(feature = "recover", feature = "timeout")), allow(dead_code))]
+#[cfg_attr(
+    not(any(feature = "rate-limit", feature = "recover", feature = "timeout")),
+    allow(dead_code)
+)]
 mod directory;
 pub mod duration;
 pub mod error;
@@ -103,6 +107,8 @@ pub mod outcome;
     allow(dead_code, unused_imports)
 )]
 mod random;
+#[cfg(feature = "rate-limit")]
+pub mod rate_limit;
 #[cfg(feature = "recover")]
 pub mod recover;
 pub mod registry;

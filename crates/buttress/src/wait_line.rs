@@ -290,6 +290,13 @@ impl Line<'_> {
         self.place(self.waiting(place)?.behind)
     }
 
+    /// Has the first woken, though it knows that it is the first: what it waits for may have come nearer.
+    pub(crate) fn tell_first_again(&mut self) {
+        if let Some(queue) = self.queue.as_mut() {
+            queue.told = None;
+        }
+    }
+
     /// Who stands there, if they still do.
     pub(crate) fn waiter(&self, place: Place) -> Option<Waiter> {
         self.waiting(place).map(|node| node.waiter)
