@@ -223,3 +223,10 @@ impl fmt::Debug for Acquire {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+impl Acquire {
+    pub(super) fn has_timer(&self) -> bool {
+        self.timer.is_some()
+    }
+}

@@ -21,6 +21,9 @@ use super::{
 /// The most permits that a window may have.
 pub(super) const MOST: u64 = (1 << 23) - 1;
 
+/// How many windows are looked at one by one to know how long a line of waiters takes.
+const FARTHEST: u32 = 1000;
+
 #[derive(Clone, Copy)]
 pub(super) struct Counter {
     window: u64,
@@ -124,6 +127,36 @@ impl Counter {
     }
 }
 
+impl Counter {
+    /// How it will be when so many others have taken one each as soon as they could, and in how long that is.
+    fn after(self, mut windows: Windows, mut others: u64) -> (Windows, u64) {
+        let (mut after, mut looked_at) = (0_u64, 0);
+        while others > 0 {
+            // As long as there is anything in the window before, the last permit comes with the next window.
+            let most = self.limit - u64::from(windows.before > 0);
+            let fit = most.saturating_sub(windows.present);
+            if others <= fit {
+                windows.present += others;
+                let from = self.fits_from(windows.before, windows.present);
+                after = after.saturating_add(from.saturating_sub(windows.elapsed));
+                windows.elapsed = windows.elapsed.max(from);
+                break;
+            }
+            others -= fit;
+            after = after.saturating_add(self.window - windows.elapsed);
+            windows.before = windows.present + fit;
+            (windows.present, windows.elapsed) = (0, 0);
+            looked_at += 1;
+            if looked_at == FARTHEST {
+                // Longer than anybody waits: near enough.
+                after = after.saturating_add((others / self.limit).saturating_mul(self.window));
+                break;
+            }
+        }
+        (windows, after)
+    }
+}
+
 impl Meter for Counter {
     #[inline]
     fn of(rule: Rule) -> Self {
@@ -147,13 +180,10 @@ impl Meter for Counter {
         if u64::from(permits) > self.limit {
             return Refusal::Never;
         }
-        // Beyond a limit's worth of others, each such lot takes a window of its own, or longer.
-        let total = ahead.saturating_add(permits.into());
-        let total = total.max(1);
-        let (lots, rest) = ((total - 1) / self.limit, (total - 1) % self.limit + 1);
         let windows = self.unpack(state, now);
-        let until = windows.at.saturating_sub(now) + self.until(windows, rest);
-        Refusal::Until(until.saturating_add(lots.saturating_mul(self.window)))
+        let (windows, after) = self.after(windows, ahead);
+        let until = windows.at.saturating_sub(now).saturating_add(after);
+        Refusal::Until(until.saturating_add(self.until(windows, permits.into())))
     }
 
     fn give_back(self, state: u64, now: u64, at: u64, permits: u32) -> u64 {

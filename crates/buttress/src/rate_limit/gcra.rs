@@ -152,7 +152,8 @@ impl Meter for Gcra {
 
     /// What was taken stays taken, permit by permit, as far as the new bucket holds it.
     fn convert(self, state: u64, to: Self, now: u64) -> u64 {
-        let debt = u128::from(self.debt(state, now)) * u128::from(to.price) / u128::from(self.price);
+        let debt = u128::from(self.debt(state, now)) * u128::from(to.price);
+        let debt = debt.div_ceil(u128::from(self.price));
         let most = if to.room == 0 { FARTHEST } else { to.room };
         let debt = u64::try_from(debt).unwrap_or(most).min(most);
         to.units(now) + debt
