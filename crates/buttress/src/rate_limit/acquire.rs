@@ -224,7 +224,7 @@ impl fmt::Debug for Acquire {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 impl Acquire {
     pub(super) fn has_timer(&self) -> bool {
         self.timer.is_some()

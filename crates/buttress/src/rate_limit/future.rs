@@ -7,7 +7,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{QuotaProtocol, RateLimiter, Store, StorePermit};
+use super::{Quota, QuotaProtocol, RateLimiter, Store, StorePermit};
 use crate::{
     error::{CallError, Rejected},
     outcome::{RequestProtocol, Verdict},
@@ -136,9 +136,14 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProjection::Calling { inner, permit } => {
-                    let mut result = ready!(inner.poll(cx));
-                    if let Some(permit) = permit.take() {
-                        settle(&mut result, permit, this.protocol);
+                    let result = ready!(inner.poll(cx));
+                    // Looked at where it is: an answer that has no use for the permit is not moved about for it.
+                    match &result {
+                        Ok(_) => match permit.as_ref().and_then(L::Permit::quota) {
+                            None => {}
+                            Some(quota) => return Poll::Ready(announced(result, &quota, this.protocol)),
+                        },
+                        Err(error) => settle(error, permit.take()),
                     }
                     return Poll::Ready(result);
                 }
@@ -179,26 +184,19 @@ where
     }
 }
 
-/// What becomes of a permit when the answer is there.
-#[inline]
-fn settle<R, E, H, P>(result: &mut Result<R, E>, permit: H, protocol: &P)
-where
-    E: CallError,
-    H: StorePermit,
-    P: QuotaProtocol<R>,
-{
-    match result {
-        Ok(response) => {
-            if let Some(quota) = permit.quota() {
-                protocol.announce(response, &quota);
-            }
-        }
-        Err(error) => {
-            // A refusal by a layer further in that says nothing about the service: it was never asked.
-            if error.rejected().is_some_and(|r| r.verdict() == Verdict::Neutral) {
-                permit.give_back();
-            }
-        }
+#[cold]
+fn announced<R, E, P: QuotaProtocol<R>>(result: Result<R, E>, quota: &Quota, protocol: &P) -> Result<R, E> {
+    let mut response = result?;
+    protocol.announce(&mut response, quota);
+    Ok(response)
+}
+
+/// What becomes of a permit when the answer is an error.
+fn settle<E: CallError, H: StorePermit>(error: &E, permit: Option<H>) {
+    // A refusal by a layer further in that says nothing about the service: it was never asked.
+    let is_neutral = error.rejected().is_some_and(|r| r.verdict() == Verdict::Neutral);
+    if let Some(permit) = permit.filter(|_| is_neutral) {
+        permit.give_back();
     }
 }
 

@@ -19,10 +19,13 @@ pub struct Permit {
     spot: Option<Arc<Spot>>,
     /// When the permits count as taken.
     at: u64,
-    permits: u32,
-    /// Whether the response is to say what is left.
-    announced: bool,
+    /// How many, and whether the response is to say what is left: in one word, as all of it is in whole words. A call
+    /// would write a smaller part and then read it with its neighbours, for which the processor has to wait, and this is
+    /// as much as all the rest costs.
+    taken: u64,
 }
+
+const ANNOUNCED: u64 = 1 << 32;
 
 impl Permit {
     #[inline]
@@ -31,8 +34,7 @@ impl Permit {
             limiter: Some(limiter),
             spot,
             at,
-            permits,
-            announced,
+            taken: u64::from(permits) | if announced { ANNOUNCED } else { 0 },
         }
     }
 
@@ -42,8 +44,7 @@ impl Permit {
             limiter: None,
             spot: None,
             at: 0,
-            permits: 0,
-            announced: false,
+            taken: 0,
         }
     }
 
@@ -52,7 +53,7 @@ impl Permit {
     /// never are more than is allowed. Those who wait for permits get them.
     pub fn give_back(self) {
         if let Some(limiter) = self.limiter() {
-            limiter.give_back(self.spot.as_ref(), self.at, self.permits);
+            limiter.give_back(self.spot.as_ref(), self.at, self.permits());
         }
     }
 
@@ -66,7 +67,12 @@ impl Permit {
 
     #[inline]
     pub(super) fn is_announced(&self) -> bool {
-        self.announced
+        self.taken & ANNOUNCED != 0
+    }
+
+    fn permits(&self) -> u32 {
+        // The rest is the mark.
+        self.taken as u32
     }
 
     fn limiter(&self) -> Option<Arc<Shared>> {
@@ -77,7 +83,7 @@ impl Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
-            .field("permits", &self.permits)
+            .field("permits", &self.permits())
             .finish_non_exhaustive()
     }
 }

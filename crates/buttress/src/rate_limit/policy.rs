@@ -210,6 +210,9 @@ impl RateLimiter {
             return Ok(Permit::free());
         }
         let now = self.shared.now();
+        if let Some(permit) = self.charge_at_once(key, permits, now) {
+            return Ok(permit);
+        }
         let (spot, result) = self.charge(key, permits, now);
         match result {
             Ok(at) => Ok(self.granted(spot, at, permits)),
@@ -228,6 +231,9 @@ impl RateLimiter {
             return Taken::Granted(Permit::free());
         }
         let now = self.shared.now();
+        if let Some(permit) = self.charge_at_once(key, permits, now) {
+            return Taken::Granted(permit);
+        }
         let (spot, result) = self.charge(key, permits, now);
         match result {
             Ok(at) => Taken::Granted(self.granted(spot, at, permits)),
@@ -257,22 +263,35 @@ impl RateLimiter {
         permits == 0 || self.shared.disabled.load(Relaxed)
     }
 
+    /// The usual way of a call, short enough to be where it is called from.
     #[inline]
+    fn charge_at_once(&self, key: Option<&Key<'_>>, permits: u32, now: u64) -> Option<Permit> {
+        #[cfg(feature = "keyed")]
+        if key.is_some() && self.shared.keys.is_some() {
+            return None;
+        }
+        let _ = key;
+        let at = self.shared.one.charge_at_once(now, permits)?;
+        Some(self.granted(None, at, permits))
+    }
+
+    #[inline(never)]
     fn charge(
         &self,
         key: Option<&Key<'_>>,
         permits: u32,
         now: u64,
     ) -> (Option<Arc<Spot>>, Result<u64, Refusal>) {
-        loop {
-            let spot = self.shared.find(key);
-            let here = spot.as_deref().unwrap_or(&self.shared.one);
-            match here.charge(now, permits) {
-                Ok(at) => return (spot, Ok(at)),
-                Err(NotNow::Refused(refusal)) => return (spot, Err(refusal)),
-                // It left the map just now; there is another one, or there will be.
-                Err(NotNow::Sealed) => {}
-            }
+        #[cfg(feature = "keyed")]
+        if let (Some(key), Some(keys)) = (key, &self.shared.keys) {
+            return charge_key(keys, key, permits, now);
+        }
+        let _ = key;
+        match self.shared.one.charge(now, permits) {
+            Ok(at) => (None, Ok(at)),
+            Err(NotNow::Refused(refusal)) => (None, Err(refusal)),
+            // It is in no map, so nobody gives it up.
+            Err(NotNow::Sealed) => (None, Err(Refusal::Until(0))),
         }
     }
 
@@ -281,6 +300,24 @@ impl RateLimiter {
         let shared = &*self.shared;
         shared.books.add(book::ALLOWED, 1);
         Permit::new(shared.id, spot, at, permits, shared.headers.load(Relaxed))
+    }
+}
+
+#[cfg(feature = "keyed")]
+fn charge_key(
+    keys: &super::keys::Keys,
+    key: &Key<'_>,
+    permits: u32,
+    now: u64,
+) -> (Option<Arc<Spot>>, Result<u64, Refusal>) {
+    loop {
+        let spot = keys.find(key);
+        match spot.charge(now, permits) {
+            Ok(at) => return (Some(spot), Ok(at)),
+            Err(NotNow::Refused(refusal)) => return (Some(spot), Err(refusal)),
+            // It left the map just now; there is another one, or there will be.
+            Err(NotNow::Sealed) => {}
+        }
     }
 }
 
@@ -298,7 +335,8 @@ impl RateLimiter {
 
     /// Takes permits of the limit of `key`, if need be when one's turn has come: see [`Acquire`].
     pub fn acquire_for<'a>(&self, key: impl Into<Key<'a>>, permits: u32) -> Acquire {
-        let spot = self.shared.find(Some(&key.into()));
+        let key = key.into();
+        let spot = self.shared.keys.as_ref().map(|keys| keys.find(&key));
         Acquire::new(self.clone(), spot, permits, context::current_deadline())
     }
 

@@ -13,6 +13,8 @@ use crate::sync::atomic::{
 
 const EPOCH_BITS: u32 = u64::BITS - super::meter::STATE_BITS;
 const EPOCHS: u64 = 3;
+/// One more than is used, so that an index need not be checked.
+const SLOTS: usize = 1 << EPOCH_BITS;
 
 /// A word that nobody may write any more: its place in the map has been given up. Its epoch never is the present one.
 pub(super) const SEALED: u64 = u64::MAX;
@@ -32,7 +34,7 @@ pub(super) struct Rule {
 #[derive(Debug)]
 pub(super) struct Rules {
     present: AtomicU64,
-    slots: [[AtomicU64; 3]; EPOCHS as usize],
+    slots: [[AtomicU64; 3]; SLOTS],
 }
 
 impl Rule {
@@ -68,7 +70,7 @@ impl Rules {
     /// taken its slot since, or else the word has changed.
     #[inline]
     pub(super) fn of(&self, epoch: u64) -> Rule {
-        let [speed, price, room] = &self.slots[(epoch % EPOCHS) as usize];
+        let [speed, price, room] = &self.slots[epoch as usize % SLOTS];
         Rule {
             speed: speed.load(Relaxed),
             price: price.load(Relaxed),

@@ -12,7 +12,7 @@ use std::{
 #[cfg(feature = "keyed")]
 use super::keys::Keys;
 use super::{
-    CONCERN, Key, Limit, Snapshot, builder::RateLimiterBuilder, quota::Refusal, spot::Spot, tariff::Tariff,
+    CONCERN, Limit, Snapshot, builder::RateLimiterBuilder, quota::Refusal, spot::Spot, tariff::Tariff,
 };
 use crate::{
     clock,
@@ -106,23 +106,6 @@ impl Shared {
     pub(super) fn may_wait(&self, nanos: u64) -> bool {
         let most = self.max_wait();
         most > 0 && nanos <= most
-    }
-
-    /// The limit of the key; `None` is that of all, which need not be held.
-    #[cfg(feature = "keyed")]
-    #[inline]
-    pub(super) fn find(&self, key: Option<&Key<'_>>) -> Option<Arc<Spot>> {
-        match (&self.keys, key) {
-            (Some(keys), Some(key)) => Some(keys.find(key)),
-            _ => None,
-        }
-    }
-
-    /// There are no keys.
-    #[cfg(not(feature = "keyed"))]
-    #[inline]
-    pub(super) fn find(&self, _: Option<&Key<'_>>) -> Option<Arc<Spot>> {
-        None
     }
 
     /// Counts, and says no.

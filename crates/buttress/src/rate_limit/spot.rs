@@ -24,8 +24,16 @@ impl Spot {
         }
     }
 
-    /// Takes permits, unless somebody waits already: those who came before go first.
+    /// [`charge`](Self::charge) where that is simple.
     #[inline]
+    pub(super) fn charge_at_once(&self, now: u64, permits: u32) -> Option<u64> {
+        if !self.line.is_empty() {
+            return None;
+        }
+        self.cell.charge_at_once(&self.tariff.rules, now, permits)
+    }
+
+    /// Takes permits, unless somebody waits already: those who came before go first.
     pub(super) fn charge(&self, now: u64, permits: u32) -> Result<u64, NotNow> {
         if self.line.is_empty() {
             self.cell.charge(&self.tariff.rules, now, permits)

@@ -44,11 +44,6 @@ fn rules(limit: &Limit, algorithm: Algorithm) -> Rules {
     Rules::new(Rule::of(limit, algorithm))
 }
 
-/// A limiter of that many a second, without a burst beyond one.
-fn one_at_a_time(permits: u64) -> RateLimiterBuilder {
-    RateLimiter::per_second(permits).burst(1)
-}
-
 type Refused = Error<Infallible>;
 
 /// A service that counts its calls and answers as it is told: at once, or never.
