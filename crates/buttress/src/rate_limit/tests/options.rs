@@ -249,3 +249,25 @@ fn it_is_named_once() {
     let _ = limiter.try_acquire(1);
     assert_eq!(limiter.try_acquire(1).expect_err("used up").policy(), "payments");
 }
+
+/// A change that a call meets before anybody has brought the state under the new rule.
+#[test]
+fn a_call_that_meets_a_change_first_makes_it() {
+    for algorithm in Algorithm::ALL {
+        let [before, after] = [Limit::new(8, millis(1000)), Limit::new(8, millis(7000))];
+        let rules = rules(&before, algorithm);
+        let [cell, refreshed] = [0, 1].map(|_| Cell::new(algorithm, &rules));
+        for cell in [&cell, &refreshed] {
+            while cell.charge(&rules, SECOND, 1).is_ok() {}
+        }
+        rules.change(Rule::of(&after, algorithm));
+        refreshed.refresh(&rules, SECOND);
+        for now in [SECOND, 2 * SECOND, 3 * SECOND, 8 * SECOND] {
+            assert_eq!(
+                cell.charge(&rules, now, 1),
+                refreshed.charge(&rules, now, 1),
+                "{algorithm} at {now}"
+            );
+        }
+    }
+}
