@@ -89,13 +89,15 @@ fn a_key_costs_less_than_160_bytes() {
 
 #[test]
 fn a_log_costs_eight_bytes_a_permit() {
-    let build = |permits| {
-        let builder = RateLimiter::per_hour(permits).algorithm(Algorithm::SlidingWindowLog);
-        let mut limiter = None;
-        let used = allocation_counter::measure(|| limiter = builder.build().ok());
+    let cost = |permits| {
+        let rules = rules(&Limit::per_hour(permits), Algorithm::SlidingWindowLog);
+        let mut cell = None;
+        let used = allocation_counter::measure(|| {
+            cell = Some(Cell::new(Algorithm::SlidingWindowLog, &rules));
+        });
         used.bytes_current
     };
-    assert_eq!(build(2000) - build(1000), 8000);
+    assert_eq!(cost(2000) - cost(1000), 8000);
 }
 
 #[test]

@@ -122,3 +122,16 @@ fn an_old_reading_of_the_clock_brings_nothing() {
         }
     }
 }
+
+/// The same, where it would put a log out of order.
+#[test]
+fn a_log_stays_in_order_though_threads_look_at_the_clock_and_are_late() {
+    let limit = Limit::per_second(3);
+    let rules = rules(&limit, Algorithm::SlidingWindowLog);
+    let cell = Cell::new(Algorithm::SlidingWindowLog, &rules);
+    for tenths in [100, 95, 99] {
+        assert!(cell.charge(&rules, tenths * SECOND / 10, 1).is_ok());
+    }
+    assert!(cell.charge(&rules, 106 * SECOND / 10, 2).is_err());
+    assert!(cell.charge(&rules, 11 * SECOND, 3).is_ok());
+}

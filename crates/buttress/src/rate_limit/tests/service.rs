@@ -281,3 +281,39 @@ fn a_service_is_what_its_inner_is() {
     sent(&service.call(()));
     sent(&limiter(1).acquire(1));
 }
+
+/// Ready when it has been asked twice, which a clone has not.
+struct Warming(AtomicUsize);
+
+impl Clone for Warming {
+    fn clone(&self) -> Self {
+        Self(AtomicUsize::new(0))
+    }
+}
+
+impl Service<()> for Warming {
+    type Response = ();
+    type Error = Refused;
+    type Future = Ready<Result<(), Refused>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        match self.0.fetch_add(1, SeqCst) {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        ready(Ok(()))
+    }
+}
+
+#[test]
+fn the_service_that_has_begun_to_become_ready_is_the_one_that_is_called() {
+    let limiter = RateLimiter::per_hour(1)
+        .max_wait(millis(1))
+        .build()
+        .expect("valid");
+    let mut service = limiter.layer().layer(Warming(AtomicUsize::new(0)));
+    assert_ready_ok!(spawn(service.call(())).poll());
+}
