@@ -2,6 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
@@ -9,6 +10,8 @@ use tower_service::Service;
 
 use super::{Quota, QuotaProtocol, RateLimiter, Store, StorePermit};
 use crate::{
+    clock::{self, Instant},
+    context,
     error::{CallError, Rejected},
     outcome::{RequestProtocol, Verdict},
 };
@@ -45,6 +48,7 @@ pin_project! {
             wait: W,
             // Taken when the turn has come.
             start: Option<Start<S, R>>,
+            since: Instant,
         },
         Readying {
             permit: Unspent<H>,
@@ -99,8 +103,8 @@ where
     }
 
     pub(super) fn waiting(wait: L::Wait, start: Start<S, Request>, protocol: P) -> Self {
-        let start = Some(start);
-        let state = State::Waiting { wait, start };
+        let (start, since) = (Some(start), clock::now());
+        let state = State::Waiting { wait, start, since };
         Self { state, protocol }
     }
 
@@ -147,13 +151,17 @@ where
                     }
                     return Poll::Ready(result);
                 }
-                StateProjection::Waiting { wait, start } => match ready!(wait.poll(cx)) {
-                    Ok(permit) => State::Readying {
-                        permit: Unspent::new(permit),
-                        start: start.take(),
-                    },
-                    Err(rejected) => State::Refused { rejected },
-                },
+                StateProjection::Waiting { wait, start, since } => {
+                    let turn = ready!(wait.poll(cx));
+                    note_queued(this.protocol, start.as_ref(), clock::now() - *since);
+                    match turn {
+                        Ok(permit) => State::Readying {
+                            permit: Unspent::new(permit),
+                            start: start.take(),
+                        },
+                        Err(rejected) => State::Refused { rejected },
+                    }
+                }
                 StateProjection::Readying { permit, start } => {
                     let Some(waiting) = start.as_mut() else {
                         panic!("`RateLimitFuture` polled after it was ready");
@@ -189,6 +197,17 @@ fn announced<R, E, P: QuotaProtocol<R>>(result: Result<R, E>, quota: &Quota, pro
     let mut response = result?;
     protocol.announce(&mut response, quota);
     Ok(response)
+}
+
+/// Notes in the call's tally, wherever that is, how long it has waited.
+fn note_queued<P, S, R>(protocol: &P, start: Option<&Start<S, R>>, time: Duration)
+where
+    P: RequestProtocol<R>,
+{
+    match start.and_then(|start| protocol.context(&start.request)) {
+        Some(context) => context.tally().add_queued(time),
+        None => context::add_queued(time),
+    }
 }
 
 /// What becomes of a permit when the answer is an error.

@@ -87,18 +87,14 @@ impl Keys {
         }
     }
 
-    /// Puts `key` under a limit of its own, or under another one; `None`: under that of all.
-    pub(super) fn set(&self, key: &Key<'_>, now: u64, tariff: Option<Tariff>) {
+    /// Puts `key` under a limit of its own, or under another one; `None`: under that of all. Whether that changed a rule,
+    /// so that states have to be refreshed.
+    pub(super) fn set(&self, key: &Key<'_>, tariff: Option<Tariff>) -> bool {
         let key = key.to_owned();
         let old = self.others.load().get(&key).cloned();
         if let (Some(old), Some(tariff)) = (&old, &tariff) {
             old.change(tariff.limit());
-            self.map.for_each(|_, spot| {
-                if Arc::ptr_eq(&spot.tariff, old) {
-                    spot.refresh(now);
-                }
-            });
-            return;
+            return true;
         }
         let tariff = tariff.map(Arc::new);
         self.others.rcu(|others| {
@@ -111,6 +107,7 @@ impl Keys {
         });
         // It begins anew, under the limit that it has now.
         self.map.remove(&key);
+        false
     }
 
     #[cfg(feature = "http")]

@@ -45,10 +45,11 @@
 //!
 //! # Keys
 //!
-//! With [`keyed`](RateLimiterBuilder::keyed) or [`key_by`](RateLimiterBuilder::key_by) there is a limit for each key. The number of keys is capped, those that are not used leave, and where there is
-//! no room, new ones share one limit. So a stream of made-up keys gets as much as one key; and a key that has used up
-//! its limit stays until that has come back, so it cannot be made to be forgotten. A key costs less than 160 bytes
-//! besides itself (with the sliding-window log, eight more for each permit of the limit).
+//! With [`keyed`](RateLimiterBuilder::keyed) or [`key_by`](RateLimiterBuilder::key_by) there is a limit for each key.
+//! The number of keys is capped, those that are not used leave, and where there is no room, new ones share one limit. So
+//! a stream of made-up keys gets as much as one key; and a key that has used up its limit stays until that has come
+//! back, so it cannot be made to be forgotten. A key costs less than 160 bytes besides itself (with the sliding-window
+//! log, eight more for each permit of the limit).
 //!
 //! # Saying so
 //!
@@ -59,6 +60,8 @@
 //!
 //! * Timers are exact to a millisecond. Who waits for a limit of more than a thousand a second needs a burst that covers
 //!   a millisecond, or gets one permit a millisecond; leaky buckets save as much by themselves for those who wait.
+//! * What a limiter with a sliding-window counter tells a waiter holds for calls of one permit each; larger ones before
+//!   it may take longer, and it may be refused when its turn has not come in time.
 //! * A call that asks for more permits than there can ever be at once is refused as wrong in itself: HTTP 400,
 //!   `INVALID_ARGUMENT`, without a time to come back.
 

@@ -360,16 +360,13 @@ impl RateLimiter {
         key: impl Into<Key<'a>>,
         limit: impl Into<Option<Limit>>,
     ) -> Result<(), ConfigError> {
-        let (limit, one) = (limit.into(), &self.shared.one.tariff);
+        let limit = limit.into();
         let mut problems = crate::config::Problems::new();
         if let Some(limit) = &limit {
-            limit.check(one.algorithm, &mut problems);
+            limit.check(self.shared.one.tariff.algorithm, &mut problems);
         }
         problems.into_result()?;
-        if let Some(keys) = &self.shared.keys {
-            let tariff = limit.map(|limit| one.sibling(limit));
-            keys.set(&key.into(), self.shared.now(), tariff);
-        }
+        self.shared.set_limit_for(&key.into(), limit);
         Ok(())
     }
 

@@ -166,16 +166,35 @@ impl Shared {
             let before = self.one.tariff.limit();
             if limit != before {
                 self.one.tariff.change(limit);
-                // So that no state is left that is older by more than one change.
-                let now = self.now();
-                self.for_each(|spot| spot.refresh(now));
+                self.refresh();
             }
             self.headers.store(next.headers, Relaxed);
             self.max_wait.store(nanos(next.max_wait), Relaxed);
             *present = next;
         }
+        // With the lock free, for this may run whatever a waker does.
+        self.for_each(Spot::tell_first);
         self.events.emit(CONCERN, self.name(), || PolicyChanged);
         Ok(())
+    }
+
+    /// Puts `key` under a limit of its own, or back under that of all.
+    #[cfg(feature = "keyed")]
+    pub(super) fn set_limit_for(&self, key: &super::Key<'_>, limit: Option<Limit>) {
+        let Some(keys) = &self.keys else { return };
+        {
+            let _changing = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+            if keys.set(key, limit.map(|limit| self.one.tariff.sibling(limit))) {
+                self.refresh();
+            }
+        }
+        self.for_each(Spot::tell_first);
+    }
+
+    /// So that no state is left that is older by more than one change of its rule.
+    fn refresh(&self) {
+        let now = self.now();
+        self.for_each(|spot| spot.refresh(now));
     }
 
     fn for_each(&self, f: impl Fn(&Spot)) {

@@ -67,10 +67,10 @@ impl Spot {
         self.cell.quota(&self.tariff.rules, now)
     }
 
-    /// Brings the state under the rule that is in force since just now.
+    /// Brings the state under the rule that is in force since just now. The first in the line has to be
+    /// [told](Self::tell_first).
     pub(super) fn refresh(&self, now: u64) {
         self.cell.refresh(&self.tariff.rules, now);
-        self.tell_first();
     }
 
     pub(super) fn clear(&self, now: u64) {
@@ -78,8 +78,8 @@ impl Spot {
         self.tell_first();
     }
 
-    /// Its turn may have come nearer.
-    fn tell_first(&self) {
+    /// Has the first in the line look again: its turn may have come nearer.
+    pub(super) fn tell_first(&self) {
         if !self.line.is_empty() {
             self.line.open().tell_first_again();
         }

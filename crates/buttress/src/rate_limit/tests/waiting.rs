@@ -310,3 +310,13 @@ async fn more_than_there_can_be_does_not_wait() {
     );
     let _ = assert_ready!(spawn(limiter.acquire(0)).poll());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_the_line_is_in_the_tally() {
+    let limiter = used_up(Algorithm::TokenBucket);
+    let mut service = limiter.layer().layer(Probe::answering());
+    let context = CallContext::new();
+    let tally = context.tally().clone();
+    let answer = context.scope(async { service.call(()).await }).await;
+    assert_eq!((answer.is_ok(), tally.queued()), (true, millis(1000)));
+}
