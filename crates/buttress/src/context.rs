@@ -301,6 +301,13 @@ pub(crate) fn add_first_attempt() {
     let _ = with_current(|context| context.tally.add_first_attempt());
 }
 
+/// Notes in the current context's tally, if there is one, that the call has stood in a queue.
+#[cfg_attr(not(feature = "rate-limit"), allow(dead_code))]
+pub(crate) fn add_queued(time: Duration) {
+    // Nobody keeps a tally where there is no context.
+    let _ = with_current(|context| context.tally.add_queued(time));
+}
+
 /// Marks what runs until it is dropped as part of an attempt.
 #[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
 #[derive(Debug)]
@@ -389,7 +396,7 @@ pub(crate) fn current_attempt() -> u32 {
 }
 
 /// The deadline of the [current](CallContext::current) context, without a copy of the context.
-#[cfg_attr(not(feature = "timeout"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "rate-limit", feature = "timeout")), allow(dead_code))]
 #[inline]
 pub(crate) fn current_deadline() -> Option<Instant> {
     let known = with_current(CallContext::deadline).flatten();

@@ -12,23 +12,24 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     num::NonZeroU64,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
+
+use arc_swap::ArcSwapOption;
 
 /// How many policies that are gone are remembered by name.
 const REMEMBERED: usize = 64;
 
 /// The policies of one concern by number; a `static` in it.
 pub(crate) struct Directory<T> {
-    // A lock is fine here: it is taken when a policy is made or dropped and when something has gone wrong with a
-    // call, never on the way of one that goes well. Nothing of a user's runs under it.
-    pages: Mutex<Pages<T>>,
-}
-
-struct Pages<T> {
-    last: u64,
-    alive: BTreeMap<Id, Weak<T>>,
-    gone: VecDeque<(Id, Arc<str>)>,
+    last: AtomicU64,
+    /// Read without a lock: during an outage every call may come here.
+    alive: ArcSwapOption<BTreeMap<Id, Weak<T>>>,
+    // A lock is fine here: it is taken when a policy is dropped, and for calls that outlive theirs.
+    gone: Mutex<VecDeque<(Id, Arc<str>)>>,
 }
 
 /// The number of a policy, never given twice in a directory.
@@ -36,6 +37,7 @@ struct Pages<T> {
 pub(crate) struct Id(NonZeroU64);
 
 /// What a directory knows of a number.
+#[cfg_attr(not(any(feature = "recover", feature = "timeout")), allow(dead_code))]
 pub(crate) enum Entry<T> {
     Alive(Arc<T>),
     Gone(Arc<str>),
@@ -45,50 +47,64 @@ pub(crate) enum Entry<T> {
 impl<T> Directory<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            pages: Mutex::new(Pages {
-                last: 0,
-                alive: BTreeMap::new(),
-                gone: VecDeque::new(),
-            }),
+            last: AtomicU64::new(0),
+            alive: ArcSwapOption::const_empty(),
+            gone: Mutex::new(VecDeque::new()),
         }
     }
 
     /// Enters the policy that `make` makes for a new number.
     pub(crate) fn enter(&self, make: impl FnOnce(Id) -> T) -> Arc<T> {
-        let id = {
-            let mut pages = self.pages();
-            pages.last += 1;
-            Id(NonZeroU64::new(pages.last).unwrap_or(NonZeroU64::MAX))
-        };
+        let id = self.last.fetch_add(1, Relaxed) + 1;
+        let id = Id(NonZeroU64::new(id).unwrap_or(NonZeroU64::MAX));
         let policy = Arc::new(make(id));
-        self.pages().alive.insert(id, Arc::downgrade(&policy));
+        self.change(|alive| {
+            alive.insert(id, Arc::downgrade(&policy));
+        });
         policy
     }
 
+    #[cfg_attr(not(any(feature = "recover", feature = "timeout")), allow(dead_code))]
     pub(crate) fn find(&self, id: Id) -> Entry<T> {
-        let pages = self.pages();
-        match pages.alive.get(&id).and_then(Weak::upgrade) {
-            Some(policy) => Entry::Alive(policy),
-            None => match pages.gone.iter().find(|(gone, _)| *gone == id) {
-                Some((_, name)) => Entry::Gone(name.clone()),
-                None => Entry::Forgotten,
-            },
+        if let Some(policy) = self.alive(id) {
+            return Entry::Alive(policy);
         }
+        match self.gone().iter().find(|(gone, _)| *gone == id) {
+            Some((_, name)) => Entry::Gone(name.clone()),
+            None => Entry::Forgotten,
+        }
+    }
+
+    /// The policy of that number, if there still is one.
+    #[inline]
+    pub(crate) fn alive(&self, id: Id) -> Option<Arc<T>> {
+        self.alive.load().as_ref()?.get(&id)?.upgrade()
     }
 
     /// Strikes out a policy that is being dropped.
     pub(crate) fn leave(&self, id: Id, name: Option<Arc<str>>) {
-        let mut pages = self.pages();
-        pages.alive.remove(&id);
         if let Some(name) = name {
-            if pages.gone.len() == REMEMBERED {
-                pages.gone.pop_front();
+            let mut gone = self.gone();
+            if gone.len() == REMEMBERED {
+                gone.pop_front();
             }
-            pages.gone.push_back((id, name));
+            gone.push_back((id, name));
         }
+        self.change(|alive| {
+            alive.remove(&id);
+        });
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages<T>> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The whole list is copied, which is fine for what is made once: policies by key are in no directory.
+    fn change(&self, change: impl Fn(&mut BTreeMap<Id, Weak<T>>)) {
+        self.alive.rcu(|alive| {
+            let mut next = alive.as_deref().cloned().unwrap_or_default();
+            change(&mut next);
+            Some(Arc::new(next))
+        });
+    }
+
+    fn gone(&self) -> MutexGuard<'_, VecDeque<(Id, Arc<str>)>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

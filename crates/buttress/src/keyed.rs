@@ -56,6 +56,12 @@ pub(crate) trait Evictable {
     /// Whether nothing is lost if a fresh value takes this one's place: no call in flight, nothing counted that
     /// still matters.
     fn evictable(&self, now: Instant) -> bool;
+
+    /// The last word, once no hit hands the value out any more: those who have it in hand already may have used it
+    /// since it was asked. A value that says yes here must have them look for the key again. `false` lets it stay.
+    fn retire(&self, now: Instant) -> bool {
+        self.evictable(now)
+    }
 }
 
 /// The map. Values are handles: cloned on each hit.
@@ -185,7 +191,7 @@ where
                     return Found::Known(slot.value.clone());
                 }
                 // Given up but not gone: help, rather than wait for the thread that sweeps.
-                self.drop_leaving(key, &guard);
+                self.drop_leaving(key, clock::now(), &guard);
             }
             let Some(place) = self.reserve() else {
                 // Perhaps the very key was put into the last place meanwhile.
@@ -286,7 +292,7 @@ where
                 // Fails if the entry was used just now.
                 let left = slot.mark.compare_exchange(UNUSED, LEAVING, Relaxed, Relaxed);
                 if left.is_ok() {
-                    self.drop_leaving(key, guard);
+                    self.drop_leaving(key, now, guard);
                 }
             }
         }
@@ -294,14 +300,18 @@ where
         self.swept.store(end, Release);
     }
 
-    /// Removes the entry if it has been given up. Whoever gets it out returns its place.
-    fn drop_leaving<Q>(&self, key: &Q, guard: &impl Guard)
+    /// Removes the entry if it has been given up, or lets it stay after all. Whoever gets it out returns its place.
+    fn drop_leaving<Q>(&self, key: &Q, now: Instant, guard: &impl Guard)
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let leaving = |_: &K, slot: &Slot<V>| slot.mark.load(Relaxed) == LEAVING;
-        if let Ok(Some(_)) = self.map.remove_if(key, leaving, guard) {
-            self.release();
+        let leaving = |_: &K, slot: &Slot<V>| slot.mark.load(Relaxed) == LEAVING && slot.value.retire(now);
+        match self.map.remove_if(key, leaving, guard) {
+            Ok(Some(_)) => self.release(),
+            Ok(None) => {}
+            Err((_, slot)) => {
+                let _ = slot.mark.compare_exchange(LEAVING, USED, Relaxed, Relaxed);
+            }
         }
     }
 }

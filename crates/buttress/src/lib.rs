@@ -51,6 +51,7 @@
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
 //! | `fallback` | `fallback` (default) | answers in place of a service that fails: a value, a function, another service |
 //! | `hedge` | `hedge` (default) | calls a second time what is slow, and takes the first answer |
+//! | `rate_limit` | `rate-limit` (default) | keeps calls within a rate, at once or by having them wait their turn; one limit for all, or one a key |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
@@ -96,7 +97,10 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod config;
 pub mod context;
-#[cfg_attr(not(any(feature = "recover", feature = "timeout")), allow(dead_code))]
+#[cfg_attr(
+    not(any(feature = "rate-limit", feature = "recover", feature = "timeout")),
+    allow(dead_code)
+)]
 mod directory;
 pub mod duration;
 pub mod error;
@@ -121,6 +125,8 @@ pub mod pool;
     allow(dead_code, unused_imports)
 )]
 mod random;
+#[cfg(feature = "rate-limit")]
+pub mod rate_limit;
 #[cfg(feature = "recover")]
 pub mod recover;
 pub mod registry;
@@ -150,6 +156,8 @@ pub mod timeout;
 #[cfg(feature = "trace-id")]
 pub mod trace_id;
 pub mod value;
+#[allow(dead_code)]
+mod wait_line;
 
 pub use config::ConfigError;
 pub use context::CallContext;

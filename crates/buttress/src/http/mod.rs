@@ -55,8 +55,10 @@
 
 mod grpc;
 mod head;
+
 mod observed;
 mod peek;
+mod peer;
 pub mod replay;
 pub mod respond;
 mod retry_after;
@@ -66,6 +68,7 @@ pub use grpc::{ClassifyCode, CodeVerdict, Grpc};
 pub use head::ResponseHead;
 pub use observed::{EndOfBody, Observed};
 pub use peek::Peeked;
+pub use peer::PeerAddr;
 pub use replay::{BodyMode, HostBody, ReplayBody, SavedBody, SavedRequest};
 pub use respond::{Edge, GrpcResponder, HttpResponder, RespondLayer, Responder};
 pub use status::{ClassifyHead, Http, StatusVerdict};

@@ -244,7 +244,7 @@ fn a_value_that_was_given_up_is_not_handed_out() {
     assert!(matches!(find(&map, "a"), Found::Made(p) if !p.is(&old)));
     assert_eq!((map.len(), entries(&map)), (1, 1));
     // The sweeping thread comes late and must not take the newcomer.
-    map.drop_leaving("a", &guard);
+    map.drop_leaving("a", clock::now(), &guard);
     assert_eq!((map.len(), entries(&map)), (1, 1));
 }
 

@@ -112,7 +112,7 @@ impl Responder for HttpResponder {
 /// Where the policy knows when to come again, `grpc-retry-pushback-ms` says it ([gRFC A6]): a client with a
 /// retry policy that covers the code waits that long instead of its own backoff. It is right for
 /// `RESOURCE_EXHAUSTED` and `UNAVAILABLE` alike; what a client's policy does not retry, it does not make
-/// retryable.
+/// retryable. `retry-after` says the same in seconds, for people and for proxies.
 ///
 /// [gRFC A6]: https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,10 +145,14 @@ impl GrpcResponder {
 impl Responder for GrpcResponder {
     fn respond(&self, rejected: &Rejected) -> http::Response<Bytes> {
         let mut response = Self::refusal(rejected.grpc_code(), message(rejected.kind()));
+        let headers = response.headers_mut();
         if let Some(millis) = retry_after_millis(rejected) {
             // A signed 32-bit number on the wire.
             let millis = millis.min(i32::MAX as u64);
-            response.headers_mut().insert(&PUSHBACK, millis.into());
+            headers.insert(&PUSHBACK, millis.into());
+        }
+        if let Some(secs) = rejected.retry_after_secs() {
+            headers.insert(RETRY_AFTER, secs.into());
         }
         response
     }

@@ -84,6 +84,7 @@ async fn what_is_not_known_is_not_said() {
     assert!(!text(response).await.contains("retry_after_ms"));
     let response = edge(RespondLayer::grpc(), refusal()).await;
     assert!(!response.headers().contains_key("grpc-retry-pushback-ms"));
+    assert!(!response.headers().contains_key("retry-after"));
 }
 
 #[tokio::test]
@@ -95,6 +96,7 @@ async fn every_refusal_is_answered_in_grpc_with_headers_only() {
         assert_eq!(headers["content-type"], "application/grpc");
         assert_eq!(headers["grpc-status"], code.to_string().as_str(), "{kind}");
         assert_eq!(headers["grpc-retry-pushback-ms"], "1235");
+        assert_eq!(headers["retry-after"], "2");
         let message = headers["grpc-message"].to_str().expect("ASCII");
         assert!(!message.is_empty() && !message.contains('%'));
         assert!(!format!("{headers:?}").contains(POLICY));

@@ -1,0 +1,267 @@
+//! What a limiter shares among its clones.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+#[cfg(feature = "keyed")]
+use super::keys::Keys;
+use super::{
+    CONCERN, Limit, Snapshot, builder::RateLimiterBuilder, quota::Refusal, spot::Spot, tariff::Tariff,
+};
+use crate::{
+    clock,
+    config::ConfigError,
+    directory::{Directory, Id},
+    error::{Rejected, RejectionKind},
+    registry::{Emitter, PolicyChanged},
+    striped::Striped,
+};
+
+/// Where a permit that is given back finds its limiter.
+pub(super) static DIRECTORY: Directory<Shared> = Directory::new();
+
+pub(super) struct Shared {
+    pub(super) id: Id,
+    /// The limit of all, or with keys of those that have none of their own.
+    pub(super) one: Arc<Spot>,
+    #[cfg(feature = "keyed")]
+    pub(super) keys: Option<Keys>,
+    pub(super) disabled: AtomicBool,
+    pub(super) headers: AtomicBool,
+    /// Nanoseconds.
+    max_wait: AtomicU64,
+    pub(super) waiting: AtomicUsize,
+    pub(super) books: Striped<4>,
+    /// When a call was last refused, in seconds of the limiter's life, counted from 1.
+    refused: AtomicU64,
+    pub(super) events: Emitter,
+    name: OnceLock<Arc<str>>,
+    // Not on the way of a call: held while the options are changed.
+    options: Mutex<RateLimiterBuilder>,
+}
+
+/// Indices of the books.
+pub(super) mod book {
+    pub(in super::super) const ALLOWED: usize = 0;
+    pub(in super::super) const LIMITED: usize = 1;
+    pub(in super::super) const WAITED: usize = 2;
+    pub(in super::super) const REFUNDED: usize = 3;
+}
+
+/// For how long nothing must have been refused before the next refusal is news.
+const QUIET_SECONDS: u64 = 10;
+
+impl Shared {
+    pub(super) fn new(id: Id, options: RateLimiterBuilder, limit: Limit) -> Self {
+        let name = options.name.clone().map_or_else(OnceLock::new, OnceLock::from);
+        let (algorithm, origin) = (options.algorithm, clock::now());
+        let tariff = |limit| Tariff::new(limit, algorithm, origin);
+        let one = Arc::new(Spot::new(Arc::new(tariff(limit))));
+        Self {
+            id,
+            #[cfg(feature = "keyed")]
+            keys: options
+                .keys
+                .as_ref()
+                .map(|keys| Keys::new(keys, one.clone(), &tariff)),
+            one,
+            disabled: AtomicBool::new(false),
+            headers: AtomicBool::new(options.headers),
+            max_wait: AtomicU64::new(nanos(options.max_wait)),
+            waiting: AtomicUsize::new(0),
+            books: Striped::new(),
+            refused: AtomicU64::new(0),
+            events: Emitter::default(),
+            name,
+            options: Mutex::new(options),
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        self.name.get().unwrap_or_else(|| unnamed())
+    }
+
+    pub(super) fn name_if_unnamed(&self, name: &Arc<str>) {
+        // Whoever came first named it.
+        let _ = self.name.set(name.clone());
+    }
+
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        self.one.tariff.nanos(clock::now())
+    }
+
+    #[inline]
+    pub(super) fn max_wait(&self) -> u64 {
+        self.max_wait.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn may_wait(&self, nanos: u64) -> bool {
+        let most = self.max_wait();
+        most > 0 && nanos <= most
+    }
+
+    /// Counts, and says no.
+    #[cold]
+    pub(super) fn refuse(&self, now: u64, refusal: Refusal) -> Rejected {
+        self.books.add(book::LIMITED, 1);
+        let second = now / 1_000_000_000 + 1;
+        if self.refused.load(Relaxed) != second {
+            let before = self.refused.swap(second, Relaxed);
+            if before == 0 || second >= before + QUIET_SECONDS {
+                self.events.emit(CONCERN, self.name(), || LimitReached);
+            }
+        }
+        let rejected = Rejected::new(RejectionKind::RateLimited, self.name().clone());
+        match refusal {
+            Refusal::Until(nanos) => rejected.with_retry_after(Duration::from_nanos(nanos)),
+            // It is the call that is wrong, and it will be as wrong later: `INVALID_ARGUMENT`.
+            Refusal::Never => rejected.with_http_status(400).with_grpc_code(3),
+        }
+    }
+
+    pub(super) fn give_back(&self, spot: Option<&Arc<Spot>>, at: u64, permits: u32) {
+        self.books.add(book::REFUNDED, 1);
+        spot.unwrap_or(&self.one).give_back(self.now(), at, permits);
+    }
+
+    /// As if none had been used.
+    pub(super) fn reset(&self) {
+        self.disabled.store(false, Relaxed);
+        self.books.rebase();
+        let now = self.now();
+        self.for_each(|spot| spot.clear(now));
+    }
+
+    pub(super) fn options(&self) -> RateLimiterBuilder {
+        let options = self
+            .options
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        #[cfg(feature = "keyed")]
+        if let Some(keys) = &self.keys {
+            let mut options = options;
+            if let Some(of_keys) = &mut options.keys {
+                of_keys.limits = keys.limits();
+            }
+            return options;
+        }
+        options
+    }
+
+    pub(super) fn reconfigure(&self, mut next: RateLimiterBuilder) -> Result<(), ConfigError> {
+        let limit = next.check()?;
+        {
+            let mut present = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+            present.check_change(&next)?;
+            next.name = present.name.clone();
+            let before = self.one.tariff.limit();
+            if limit != before {
+                self.one.tariff.change(limit);
+                self.refresh();
+            }
+            self.headers.store(next.headers, Relaxed);
+            self.max_wait.store(nanos(next.max_wait), Relaxed);
+            *present = next;
+        }
+        // With the lock free, for this may run whatever a waker does.
+        self.for_each(Spot::tell_first);
+        self.events.emit(CONCERN, self.name(), || PolicyChanged);
+        Ok(())
+    }
+
+    /// Puts `key` under a limit of its own, or back under that of all.
+    #[cfg(feature = "keyed")]
+    pub(super) fn set_limit_for(&self, key: &super::Key<'_>, limit: Option<Limit>) {
+        let Some(keys) = &self.keys else { return };
+        {
+            let _changing = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+            if keys.set(key, limit.map(|limit| self.one.tariff.sibling(limit))) {
+                self.refresh();
+            }
+        }
+        self.for_each(Spot::tell_first);
+    }
+
+    /// So that no state is left that is older by more than one change of its rule.
+    fn refresh(&self) {
+        let now = self.now();
+        self.for_each(|spot| spot.refresh(now));
+    }
+
+    fn for_each(&self, f: impl Fn(&Spot)) {
+        f(&self.one);
+        #[cfg(feature = "keyed")]
+        if let Some(keys) = &self.keys {
+            keys.for_each(f);
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let [allowed, limited, waited, refunded] = self.books.read();
+        #[cfg(feature = "keyed")]
+        let keys = self.keys.as_ref().map(|keys| super::snapshot::KeySnapshot {
+            keys: keys.len(),
+            max_keys: keys.capacity(),
+            overflowed: keys.overflowed(),
+        });
+        #[cfg(not(feature = "keyed"))]
+        let keys = None;
+        Snapshot {
+            name: self.name().clone(),
+            algorithm: self.one.tariff.algorithm,
+            limit: self.one.tariff.limit(),
+            quota: self.one.quota(self.now()),
+            allowed,
+            limited,
+            waited,
+            refunded,
+            waiting: self.waiting.load(Relaxed) as u64,
+            keys,
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        DIRECTORY.leave(self.id, None);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("name", self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A limit was reached and a call refused, for the first time in ten seconds or ever. Refusals are counted, not
+/// announced one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitReached;
+
+impl fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the limit is reached, calls are refused")
+    }
+}
+
+/// The name of a limiter that nobody named.
+fn unnamed() -> &'static Arc<str> {
+    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
+    UNNAMED.get_or_init(|| CONCERN.into())
+}

@@ -1,0 +1,137 @@
+//! What others got wrong; see also [`waiting`](super::waiting) and [`keyed`](super::keyed).
+
+use tower::ServiceExt;
+
+use super::*;
+use crate::clock;
+
+/// tower#712, tower#794, axum#2634: 30 of 30 calls passed a limit of 5, for each connection had a limiter of its own.
+#[tokio::test(start_paused = true)]
+async fn clones_layers_and_services_share_one_limit() {
+    let limiter = RateLimiter::per_minute(5).build().expect("valid");
+    let probe = Probe::answering();
+    for connection in 0..30 {
+        // As axum does it: a layer applied anew for each route and connection, and services cloned.
+        let layer = limiter.clone().layer();
+        let service = layer.clone().layer(probe.clone());
+        let answer = service.clone().oneshot(connection).await;
+        assert_eq!(answer.is_ok(), connection < 5);
+    }
+    assert_eq!(probe.calls(), 5);
+}
+
+/// tower-resilience: it knew that the wait was 60 s, slept the whole 5 s that it may wait, refused, and did not say how
+/// long.
+#[tokio::test(start_paused = true)]
+async fn a_wait_beyond_the_limit_is_refused_at_once_and_says_how_long() {
+    let limiter = RateLimiter::per_minute(1)
+        .max_wait(millis(5000))
+        .build()
+        .expect("valid");
+    let mut service = limiter.layer().layer(Probe::answering());
+    let started = clock::now();
+    service.call(1).await.expect("the first");
+    let refused = service.call(2).await.expect_err("used up");
+    assert_eq!(clock::now(), started);
+    let refused = refused.rejected().expect("a refusal");
+    assert_eq!(refused.retry_after(), Some(millis(60_000)));
+}
+
+/// tower, resilience4j: a fixed window lets twice the limit through at its edge.
+#[tokio::test(start_paused = true)]
+async fn an_edge_between_two_windows_is_no_way_through() {
+    for algorithm in [Algorithm::SlidingWindowLog, Algorithm::SlidingWindowCounter] {
+        let limiter = RateLimiter::per_second(10)
+            .algorithm(algorithm)
+            .build()
+            .expect("valid");
+        advance(millis(990)).await;
+        let at_the_end = (0..20).filter(|_| limiter.try_acquire(1).is_ok()).count();
+        advance(millis(20)).await;
+        let at_the_beginning = (0..20).filter(|_| limiter.try_acquire(1).is_ok()).count();
+        assert_eq!((at_the_end, at_the_beginning), (10, 0), "{algorithm}");
+    }
+}
+
+/// tower-governor#55: `per_second(5)` meant one in five seconds.
+#[tokio::test(start_paused = true)]
+async fn names_mean_what_they_say() {
+    for (limiter, time) in [
+        (RateLimiter::per_second(5), millis(1000)),
+        (RateLimiter::per_minute(5), millis(60_000)),
+        (RateLimiter::per_hour(5), millis(3_600_000)),
+    ] {
+        let limiter = limiter.build().expect("valid");
+        for _ in 0..3 {
+            let passed = (0..10).filter(|_| limiter.try_acquire(1).is_ok()).count();
+            assert_eq!(passed, 5);
+            advance(time).await;
+        }
+    }
+}
+
+/// tower-governor#38: `Retry-After` was rounded down to 0.
+#[test]
+fn nobody_is_asked_back_in_no_time() {
+    let limiter = RateLimiter::per_second(1000).burst(1).build().expect("valid");
+    limiter.try_acquire(1).expect("the first");
+    let refused = limiter.try_acquire(1);
+    // A millisecond is over soon, on a real clock.
+    if let Err(refused) = refused {
+        assert_eq!(refused.retry_after_secs(), Some(1));
+    }
+}
+
+/// governor's `until_ready`: large calls starve behind small ones, which always find enough.
+#[tokio::test(start_paused = true)]
+async fn large_calls_do_not_starve_behind_small_ones() {
+    let limiter = RateLimiter::per_second(10)
+        .max_wait(millis(60_000))
+        .build()
+        .expect("valid");
+    limiter.try_acquire(10).expect("a burst");
+    let large = tokio::spawn({
+        let limiter = limiter.clone();
+        async move { limiter.acquire(10).await.map(|_| clock::now()) }
+    });
+    tokio::task::yield_now().await;
+    let started = clock::now();
+    for _ in 0..5 {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { while limiter.acquire(1).await.is_ok() {} });
+    }
+    let had = large.await.expect("no panic").expect("granted");
+    assert_eq!(had - started, millis(1000));
+}
+
+/// spring-cloud-gateway#2412: clocks that disagree over-issue. In one process they are readings of one clock that are
+/// used late.
+#[test]
+fn an_old_reading_of_the_clock_brings_nothing() {
+    for algorithm in Algorithm::ALL {
+        let limit = Limit::per_second(4);
+        let rules = rules(&limit, algorithm);
+        let cell = Cell::new(algorithm, &rules);
+        let later = 100 * SECOND;
+        while cell.charge(&rules, later, 1).is_ok() {}
+        for earlier in [later - 1, later - SECOND / 2, later - 3 * SECOND, 0] {
+            assert!(
+                cell.charge(&rules, earlier, 1).is_err(),
+                "{algorithm} at {earlier}"
+            );
+        }
+    }
+}
+
+/// The same, where it would put a log out of order.
+#[test]
+fn a_log_stays_in_order_though_threads_look_at_the_clock_and_are_late() {
+    let limit = Limit::per_second(3);
+    let rules = rules(&limit, Algorithm::SlidingWindowLog);
+    let cell = Cell::new(Algorithm::SlidingWindowLog, &rules);
+    for tenths in [100, 95, 99] {
+        assert!(cell.charge(&rules, tenths * SECOND / 10, 1).is_ok());
+    }
+    assert!(cell.charge(&rules, 106 * SECOND / 10, 2).is_err());
+    assert!(cell.charge(&rules, 11 * SECOND, 3).is_ok());
+}
