@@ -105,8 +105,10 @@
 //! # What it costs
 //!
 //! Around a plain service, with every slot filled, nothing is allocated for a call whose first attempt succeeds, nor
-//! for one that is refused. Over HTTP there are the [`CallContext`](crate::CallContext) in the request's extensions,
-//! which carries the deadline, and what retry and hedge keep of the request: a copy of its head each.
+//! for one that is refused. Over HTTP the [`CallContext`](crate::CallContext) in the request's extensions, which carries
+//! the deadline, is four allocations: a map, its table, the context, and the [`Tally`](crate::context::Tally) that all
+//! copies of it share. What retry and hedge keep of the request, its headers as a list, is one each. So a `GET` through
+//! a client with every slot filled is six, without a hedge five, and with neither a deadline nor a retry none.
 //!
 //! # Why it is built like this
 //!
