@@ -26,7 +26,7 @@ impl<P> Client<P> {
 
 /// What every kind of stack has.
 pub trait Kind {
-    /// Whether requests come in from a client, as they do at a [`Server`], and are not sent on.
+    /// Whether requests come in from a client, as they do at a server, and are not sent on.
     const INBOUND: bool;
 
     /// How calls end, and what that says.

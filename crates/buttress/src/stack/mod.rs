@@ -105,8 +105,10 @@
 //! # What it costs
 //!
 //! Around a plain service, with every slot filled, nothing is allocated for a call whose first attempt succeeds, nor
-//! for one that is refused. Over HTTP there are the [`CallContext`](crate::CallContext) in the request's extensions,
-//! which carries the deadline, and what retry and hedge keep of the request: a copy of its head each.
+//! for one that is refused. Over HTTP the [`CallContext`](crate::CallContext) in the request's extensions, which carries
+//! the deadline, is four allocations: a map, its table, the context, and the [`Tally`](crate::context::Tally) that all
+//! copies of it share. What retry and hedge keep of the request, its headers as a list, is one each. So a `GET` through
+//! a client with every slot filled is six, without a hedge five, and with neither a deadline nor a retry none.
 //!
 //! # Why it is built like this
 //!
@@ -115,7 +117,7 @@
 //! * **A slot that is not named is [`Identity`](tower_layer::Identity):** no cost, and no bound that only that layer
 //!   would need: a request need not be `Clone` for a stack without retry.
 //! * **A slot may be filled with `None`:** a policy that is off. The type is that of a policy that is on, so a stack
-//!   that is read from a file has one type, [`FullClient`] or [`FullServer`], which a struct can name without a box.
+//!   that is read from a file has one type, [`FullClient`] or `FullServer`, which a struct can name without a box.
 //!   [`full`](Stack::full) switches off what is not named.
 //! * **What can be wrong is said where it is written.** A policy was checked when it was built; a time limit may be
 //!   given as a mere `Duration`, and then its setter returns a `Result`. So `build` cannot fail.
@@ -190,7 +192,7 @@ with_every_concern! {
 /// A stack of policies being put together; the [module](self) tells the whole story.
 ///
 /// `K` is the kind of stack, `S` what stands in its [`Slots`]. Nobody needs to write them: a finished stack is a
-/// [`ServiceBuilder`], and [`FullClient`] and [`FullServer`] name the ones that have every slot filled.
+/// [`ServiceBuilder`], and [`FullClient`] and `FullServer` name the ones that have every slot filled.
 #[derive(Clone, Debug)]
 #[must_use = "a stack does nothing until it is built and put around a service"]
 pub struct Stack<K, S = Slots> {

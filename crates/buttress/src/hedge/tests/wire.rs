@@ -1,7 +1,7 @@
 //! HTTP and gRPC: which requests may be made twice at a time, what of them, and which answer wins.
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio_test::{assert_pending, task};
@@ -358,11 +358,15 @@ async fn a_retry_outside_replays_what_the_hedge_inside_replays() {
 }
 
 #[test]
-fn an_answer_at_once_over_http_allocates_what_copying_its_head_does() {
+fn an_answer_at_once_over_http_allocates_a_list_of_its_headers() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let request = || {
         let mut request = get();
-        *request.headers_mut() = headers(&[("accept", "text/html"), ("user-agent", "test")]);
+        for (name, value) in [("accept", "text/html"), ("user-agent", "test")] {
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
         request
     };
     let ok = service_fn(|_: Request<crate::http::ReplayBody<Empty<Bytes>>>| {
@@ -374,11 +378,9 @@ fn an_answer_at_once_over_http_allocates_what_copying_its_head_does() {
         assert!(future.as_mut().poll(&mut cx).is_ready());
     };
     call(request());
-    let (head, _) = request().into_parts();
-    let copy = allocation_counter::measure(|| drop(head.clone())).count_total;
     let request = request();
     let used = allocation_counter::measure(|| call(request)).count_total;
-    assert_eq!(used, copy);
+    assert_eq!(used, 1, "a list of the headers");
 }
 
 #[tokio::test(start_paused = true)]

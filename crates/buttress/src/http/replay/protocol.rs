@@ -15,7 +15,7 @@ use crate::{
 
 fn again<M: BodyMode<B>, B>(mode: &M, saved: &SavedRequest) -> Option<Request<M::Body>> {
     let body = saved.body().again()?;
-    Some(Request::from_parts(saved.head().clone(), mode.body(body)))
+    Some(Request::from_parts(saved.head(), mode.body(body)))
 }
 
 /// What both protocols do, with a body that nobody has wrapped and with one that somebody has.
@@ -57,7 +57,7 @@ macro_rules! replayed {
         ) -> (Self::Request, Option<SavedRequest>) {
             let (head, body) = request.into_parts();
             let (body, saved) = $save(body, limit);
-            let saved = saved.map(|body| SavedRequest::new(head.clone(), body));
+            let saved = saved.map(|body| SavedRequest::new(&head, body));
             (Request::from_parts(head, $last.body(body)), saved)
         }
 

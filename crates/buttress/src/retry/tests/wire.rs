@@ -1,7 +1,7 @@
 //! HTTP and gRPC: which requests may be sent twice, what of them, and what the answers say about it.
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio_test::{assert_pending, task};
@@ -353,11 +353,15 @@ async fn an_attempt_that_timed_out_is_repeated() {
 }
 
 #[test]
-fn a_first_try_over_http_allocates_what_copying_its_head_does() {
+fn a_first_try_over_http_allocates_a_list_of_its_headers() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let request = || {
         let mut request = get();
-        *request.headers_mut() = headers(&[("accept", "text/html"), ("user-agent", "test")]);
+        for (name, value) in [("accept", "text/html"), ("user-agent", "test")] {
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
         request
     };
     let ok = service_fn(|_: Request<crate::http::ReplayBody<Empty<Bytes>>>| {
@@ -369,11 +373,9 @@ fn a_first_try_over_http_allocates_what_copying_its_head_does() {
         assert!(future.as_mut().poll(&mut cx).is_ready());
     };
     call(request());
-    let (head, _) = request().into_parts();
-    let copy = allocation_counter::measure(|| drop(head.clone())).count_total;
     let request = request();
     let used = allocation_counter::measure(|| call(request)).count_total;
-    assert_eq!(used, copy);
+    assert_eq!(used, 1, "a list of the headers");
 }
 
 #[tokio::test(start_paused = true)]
