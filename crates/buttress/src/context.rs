@@ -202,6 +202,13 @@ pub(crate) fn add_attempt() {
     let _ = CURRENT.try_with(|context| context.tally.add_attempt());
 }
 
+/// Notes in the current context's tally, if there is one, that the call has stood in a queue.
+#[cfg_attr(not(feature = "priority"), allow(dead_code))]
+pub(crate) fn add_queued(time: Duration) {
+    // Nobody keeps a tally where there is no context.
+    let _ = CURRENT.try_with(|context| context.tally.add_queued(time));
+}
+
 /// Marks what runs until it is dropped as part of an attempt.
 #[cfg_attr(not(feature = "retry"), allow(dead_code))]
 #[derive(Debug)]
@@ -228,10 +235,23 @@ impl Drop for InAttempt {
 }
 
 /// The deadline of the [current](CallContext::current) context, without a copy of the context.
-#[cfg_attr(not(feature = "timeout"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "priority", feature = "timeout")), allow(dead_code))]
 #[inline]
 pub(crate) fn current_deadline() -> Option<Instant> {
     CURRENT.try_with(CallContext::deadline).ok().flatten()
+}
+
+/// The priority of the [current](CallContext::current) context, without a copy of the context.
+#[cfg_attr(not(feature = "priority"), allow(dead_code))]
+#[inline]
+pub(crate) fn current_priority() -> Option<u8> {
+    CURRENT.try_with(CallContext::priority).ok().flatten()
+}
+
+/// The context of the [scope](CallContext::scope) that is running, as it was given; none where there is no scope.
+#[cfg_attr(not(feature = "priority"), allow(dead_code))]
+pub(crate) fn current_scope() -> Option<CallContext> {
+    CURRENT.try_with(Clone::clone).ok()
 }
 
 pin_project! {

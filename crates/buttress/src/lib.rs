@@ -49,6 +49,7 @@
 //! | module | feature | what it does |
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
+//! | `priority` | `priority` (default) | lets so many calls run at a time, the most important first |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
 //! | `timeout` | `timeout` (default) | limits the time of an attempt, of a call with all its attempts, and of bodies |
@@ -98,6 +99,8 @@ mod keyed;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod outcome;
+#[cfg(feature = "priority")]
+pub mod priority;
 #[cfg_attr(
     not(all(feature = "circuit-breaker", feature = "retry")),
     allow(dead_code, unused_imports)
@@ -124,7 +127,7 @@ mod sync;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 pub mod value;
-#[allow(dead_code)]
+#[cfg_attr(not(feature = "priority"), allow(dead_code))]
 mod wait_line;
 
 pub use config::ConfigError;
