@@ -155,7 +155,7 @@ impl Order<'_> {
         let mut worst: Option<(Place, u8, Instant)> = None;
         for class in line.classes().rev() {
             // Nobody there is less important than their class says.
-            if worst.is_some_and(|(_, effective, _)| effective <= class) {
+            if worst.is_some_and(|(_, effective, _)| effective < class) {
                 break;
             }
             let place = line.youngest(class)?;
