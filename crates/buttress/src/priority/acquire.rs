@@ -11,7 +11,7 @@ use tokio::{task::unconstrained, time::Sleep};
 
 use super::{
     Permit, Priority,
-    shared::{Entered, Shared, Wait},
+    shared::{Admission, Entered, Shared, Wait},
 };
 use crate::{clock::Instant, context, error::Rejected};
 
@@ -29,8 +29,7 @@ pin_project! {
         // None once it is over.
         shared: Option<Arc<Shared>>,
         class: Priority,
-        deadline: Option<Instant>,
-        wait: Option<Wait>,
+        stage: Stage,
         #[pin]
         timer: Option<Sleep>,
     }
@@ -38,10 +37,23 @@ pin_project! {
     impl PinnedDrop for Acquire {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let (Some(shared), Some(wait)) = (this.shared, this.wait.take()) {
+            if let (Some(shared), Stage::Waiting(wait)) = (this.shared, this.stage.take()) {
                 shared.abandon(wait);
             }
         }
+    }
+}
+
+enum Stage {
+    /// It has not been polled; its deadline.
+    New(Option<Instant>),
+    Waiting(Wait),
+    Over,
+}
+
+impl Stage {
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Over)
     }
 }
 
@@ -51,15 +63,16 @@ impl Acquire {
         Self {
             shared: Some(shared),
             class,
-            deadline,
-            wait: None,
+            stage: Stage::New(deadline),
             timer: None,
         }
     }
 
     /// Waits no longer than to that moment, or to an earlier one that has been set already.
     pub fn until(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+        if let Stage::New(until) = &mut self.stage {
+            *until = Some(until.map_or(deadline, |earlier| earlier.min(deadline)));
+        }
         self
     }
 
@@ -73,25 +86,18 @@ impl Acquire {
         let Some(queue) = this.shared.as_ref() else {
             panic!("`Acquire` polled after it was ready");
         };
-        let result = if this.wait.is_some() {
-            ready!(poll_waiting(queue, this.wait, this.timer, cx))
-        } else if !queue.load_admits(*this.class) {
-            Err(queue.refuse_for_load())
-        } else if let Some(admission) = queue.admit(*this.class) {
-            Ok(admission)
-        } else {
-            match queue.enter(*this.class, *this.deadline, cx.waker()) {
-                Entered::Admitted(admission) => Ok(admission),
-                Entered::Refused(rejected) => Err(rejected),
-                Entered::Waits(wait) => {
-                    let mut timer = this.timer;
-                    if let Some(until) = wait.until {
-                        timer.set(Some(tokio::time::sleep_until(until)));
-                    }
-                    *this.wait = Some(wait);
-                    ready!(poll_waiting(queue, this.wait, timer, cx))
+        let result = match this.stage {
+            Stage::New(deadline) => {
+                if !queue.load_admits(*this.class) {
+                    Err(queue.refuse_for_load())
+                } else if let Some(admission) = queue.admit(*this.class) {
+                    Ok(admission)
+                } else {
+                    let entered = queue.enter(*this.class, *deadline, cx.waker());
+                    ready!(poll_entered(queue, entered, this.stage, this.timer, cx))
                 }
             }
+            _ => ready!(poll_waiting(queue, this.stage, this.timer, cx)),
         };
         Poll::Ready(match (result, this.shared.take()) {
             (Ok(admission), Some(shared)) => Ok((Permit::new(shared, admission), admission.waited)),
@@ -101,28 +107,59 @@ impl Acquire {
     }
 }
 
-/// Apart, so that it is not on the way of a call that need not wait.
+// Apart, so that they are not on the way of a call that need not wait.
+
+#[inline(never)]
+fn poll_entered(
+    queue: &Shared,
+    entered: Entered,
+    stage: &mut Stage,
+    mut timer: Pin<&mut Option<Sleep>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Admission, Rejected>> {
+    match entered {
+        Entered::Admitted(admission) => Poll::Ready(Ok(admission)),
+        Entered::Refused(rejected) => Poll::Ready(Err(rejected)),
+        Entered::Waits(wait) => {
+            let until = wait.until;
+            *stage = Stage::Waiting(wait);
+            match until {
+                None => Poll::Pending,
+                Some(until) => {
+                    timer.set(Some(tokio::time::sleep_until(until)));
+                    poll_waiting(queue, stage, timer, cx)
+                }
+            }
+        }
+    }
+}
+
 #[inline(never)]
 fn poll_waiting(
     queue: &Shared,
-    wait: &mut Option<Wait>,
+    stage: &mut Stage,
     mut timer: Pin<&mut Option<Sleep>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<super::shared::Admission, Rejected>> {
-    if let Some(result) = queue.look(wait, cx.waker()) {
-        timer.set(None);
-        return Poll::Ready(result);
-    }
-    let Some(sleep) = timer.as_mut().as_pin_mut() else {
-        return Poll::Pending;
+) -> Poll<Result<Admission, Rejected>> {
+    let Stage::Waiting(wait) = stage.take() else {
+        panic!("`Acquire` polled after it was ready");
     };
-    // Outside of tokio's cooperative budget: a task that has used it up is not one that came too late.
-    ready!(pin!(unconstrained(sleep)).poll(cx));
-    timer.set(None);
-    match wait.take() {
-        Some(wait) => Poll::Ready(Err(queue.expire(wait))),
-        None => Poll::Pending,
+    let wait = match queue.look(wait, cx.waker()) {
+        Ok(wait) => wait,
+        Err(result) => {
+            timer.set(None);
+            return Poll::Ready(result);
+        }
+    };
+    if let Some(sleep) = timer.as_mut().as_pin_mut() {
+        // Outside of tokio's cooperative budget: a task that has used it up is not one that came too late.
+        if pin!(unconstrained(sleep)).poll(cx).is_ready() {
+            timer.set(None);
+            return Poll::Ready(Err(queue.expire(wait)));
+        }
     }
+    *stage = Stage::Waiting(wait);
+    Poll::Pending
 }
 
 impl Future for Acquire {
@@ -141,7 +178,7 @@ impl fmt::Debug for Acquire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acquire")
             .field("class", &self.class)
-            .field("waits", &self.wait.is_some())
+            .field("waits", &matches!(self.stage, Stage::Waiting(_)))
             .finish_non_exhaustive()
     }
 }

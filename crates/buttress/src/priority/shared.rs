@@ -121,7 +121,6 @@ pub(super) enum Entered {
 /// A call in the line.
 pub(super) struct Wait {
     pub(super) ticket: Ticket,
-    pub(super) entered: Instant,
     pub(super) until: Option<Instant>,
     /// Whether `until` is the call's own deadline, rather than the queue's limit.
     pub(super) is_deadline: bool,
@@ -236,7 +235,6 @@ impl Shared {
         match ticket {
             Some(ticket) => Entered::Waits(Wait {
                 ticket,
-                entered: now,
                 until,
                 is_deadline,
             }),
@@ -257,44 +255,41 @@ impl Shared {
         true
     }
 
-    /// How it stands with one in the line: `None` while it waits.
-    pub(super) fn look(&self, wait: &mut Option<Wait>, waker: &Waker) -> Option<Result<Admission, Rejected>> {
+    /// How it stands with one in the line: it goes on waiting, or it is over.
+    pub(super) fn look(&self, wait: Wait, waker: &Waker) -> Result<Wait, Result<Admission, Rejected>> {
         let Wait {
             ticket,
-            entered,
             until,
             is_deadline,
-        } = wait.take()?;
+        } = wait;
         let mut ticket = Some(ticket);
         let stands = self.line.look(&mut ticket, waker);
         if let Some(ticket) = ticket {
-            *wait = Some(Wait {
+            return Ok(Wait {
                 ticket,
-                entered,
                 until,
                 is_deadline,
             });
-            return None;
         }
-        match stands {
-            Stands::Granted(_) => {
+        Err(match stands {
+            Stands::Granted(waiter) => {
                 let now = clock::now();
                 if until.is_some_and(|until| until <= now) {
                     // It was granted in time and its task was slow: nothing that is over is started.
                     self.give_back();
-                    return Some(Err(self.refuse(late(is_deadline))));
+                    return Err(Err(self.refuse(late(is_deadline))));
                 }
-                let waited = now.saturating_duration_since(entered);
+                let waited = now.saturating_duration_since(waiter.entered);
                 self.waits.record(waited);
-                Some(Ok(self.begin(self.slots.load(), Some(waited))))
+                Ok(self.begin(self.slots.load(), Some(waited)))
             }
             Stands::Dismissed(RejectionKind::QueueTimeout) => {
                 let is_over = until.is_some_and(|until| until <= clock::now());
-                Some(Err(self.refuse(late(is_deadline && is_over))))
+                Err(self.refuse(late(is_deadline && is_over)))
             }
-            Stands::Dismissed(kind) => Some(Err(self.refuse(kind))),
-            Stands::Waiting | Stands::First => None,
-        }
+            Stands::Dismissed(kind) => Err(self.refuse(kind)),
+            Stands::Waiting | Stands::First => unreachable!("who waits has a ticket"),
+        })
     }
 
     /// Takes one out of the line whose time is over.

@@ -1,22 +1,24 @@
 use super::{
     LimitAlgorithm, Sample,
-    round::{Round, Rounds},
+    round::{Bottom, Round, Rounds},
 };
 
 /// By the gradient between the long-term average of the latency and that of now: Netflix's `Gradient2Limit`, with guards.
 ///
 /// Each round the limit becomes `limit × gradient + slack`, where the gradient is `tolerance × average ÷ now`, at least one
-/// half and at most 1; the tolerance (1.1) is the variance that is no sign of load, and the slack the decimal logarithm of
-/// the limit, at least 1, or a quarter of the limit where latency is no more than usual. So it grows fast while nothing
-/// waits, and comes to rest where a tenth more than the service can do at a time is in flight.
+/// half and at most 1; the tolerance (1.05) is the variance that is no sign of load, and the slack the decimal logarithm of
+/// the limit, at least 1. Where latency is no more than the average the limit grows by a third instead, and by less the
+/// further it is above. So it grows fast while nothing waits, and comes to rest where a little more than the service can do at a time is in flight.
 ///
 /// # Guards
 ///
 /// An average learns whatever lasts. Under overload it learns that calls are slow, the gradient goes back to 1, the limit
 /// grows, calls are slower still: in Netflix's version it creeps upward as long as the overload lasts. Against that, as
 /// in failsafe-go, stands the *correlation* of the last 16 rounds: where more calls in flight have not meant more
-/// throughput, but more latency, the limit is past what the service can do. Then it shrinks by the slack instead of
-/// growing, and the average is taken down by a twentieth rather than learn from the round.
+/// throughput, but more latency, the limit is past what the service can do. Then it steps back to 85 % for a round, and
+/// what is seen there, where hardly anything waits, is the average if it is less. Where throughput has not grown in 32
+/// rounds that is done even if latency says nothing. And where the limit stands at its minimum, calls take as long as they
+/// take: that is the average then.
 ///
 /// # When it fails
 ///
@@ -35,10 +37,10 @@ impl Default for Gradient2 {
 }
 
 impl Gradient2 {
-    /// With a tolerance of 1.1.
+    /// With a tolerance of 1.05.
     #[must_use]
     pub const fn new() -> Self {
-        Self { tolerance: 1.1 }
+        Self { tolerance: 1.05 }
     }
 
     /// How much longer than on average calls may take before it is a sign of load: 1 up to 3. What is above 1 is also how
@@ -50,22 +52,26 @@ impl Gradient2 {
     }
 }
 
-/// Rounds over which the average is taken.
-const AVERAGE: f64 = 300.0;
+/// Rounds over which the average is taken: it is quick to learn that calls have become faster, and slow to learn that they
+/// have become slower, which they are under load.
+const FASTER: f64 = 10.0;
+const SLOWER: f64 = 300.0;
 
 /// Rounds that are correlated.
 const REMEMBERED: usize = 16;
 
-/// Rounds until correlations mean anything.
-const WARM: usize = 8;
+/// What the guard leaves of the limit.
+const STEP_BACK: f64 = 0.85;
 
 #[derive(Debug)]
 pub(super) struct State {
     options: Gradient2,
     rounds: Rounds,
     average: Option<f64>,
-    learnt: f64,
     history: History,
+    /// The guard has lowered the limit for the round that comes.
+    steps_back: bool,
+    bottom: Bottom,
 }
 
 impl State {
@@ -74,38 +80,48 @@ impl State {
             options,
             rounds: Rounds::new(),
             average: None,
-            learnt: 0.0,
             history: History::new(),
+            steps_back: false,
+            bottom: Bottom::new(),
         }
     }
 
     fn decide(&mut self, round: Round, limit: f64) -> f64 {
-        self.history.add(round);
-        let average = *self.average.get_or_insert(round.latency);
         let slack = limit.log10().max(1.0);
+        let average = self.learn(round);
+        self.history.add(round);
         if round.limited && self.history.is_past_the_knee() {
-            self.average = Some(average * 0.95);
-            return limit - slack;
+            self.history.forget();
+            self.steps_back = true;
+            return limit * STEP_BACK;
         }
-        // Quick to learn that calls are faster, slow that they are slower; and quick in the beginning.
-        self.learnt = (self.learnt + 1.0).min(AVERAGE);
-        let weight = if round.latency < average {
-            0.2
-        } else {
-            1.0 / self.learnt.max(10.0)
-        };
-        let average = average + (round.latency - average) * weight;
-        self.average = Some(average);
-
-        let gradient = (self.options.tolerance * average / round.latency).clamp(0.5, 1.0);
+        let ratio = self.options.tolerance * average / round.latency;
+        let gradient = ratio.clamp(0.5, 1.0);
         if gradient < 1.0 {
-            return limit * gradient + slack;
+            if self.bottom.is_reached(limit) {
+                self.average = Some(round.latency);
+            }
+            return (round.in_flight * gradient + slack).clamp(limit / 2.0, limit + slack);
         }
+        self.bottom.leave();
         if !round.limited {
             return limit;
         }
-        let is_usual = round.latency <= average * (1.0 + (self.options.tolerance - 1.0) / 4.0);
-        limit + if is_usual { limit / 4.0 } else { slack }
+        // All of it where latency is the average or less, nothing at the end of the tolerance.
+        let headroom = ((ratio - 1.0) / (self.options.tolerance - 1.0).max(0.01)).clamp(0.0, 1.0);
+        limit + slack.max(limit / 3.0 * headroom)
+    }
+
+    fn learn(&mut self, round: Round) -> f64 {
+        let average = *self.average.get_or_insert(round.latency);
+        let average = if std::mem::take(&mut self.steps_back) {
+            average.min(round.latency)
+        } else {
+            let rounds = if round.latency < average { FASTER } else { SLOWER };
+            average + (round.latency - average) / rounds
+        };
+        self.average = Some(average);
+        average
     }
 }
 
@@ -122,7 +138,8 @@ impl LimitAlgorithm for State {
                 Some(round) => self.decide(round, limit),
             }
         };
-        if wanted != limit {
+        // What halves it was an outage: all those who were in it say the same.
+        if wanted > limit || wanted <= limit / 2.0 || self.steps_back || sample.dropped {
             self.rounds.restart(sample);
         }
         wanted
@@ -150,13 +167,17 @@ impl History {
         self.count += 1;
     }
 
-    /// Does latency go with the number in flight, and throughput not?
+    fn forget(&mut self) {
+        self.count = 0;
+    }
+
+    /// Have more calls in flight meant no more throughput? Where they have meant more latency, too, half the rounds are
+    /// enough to say so.
     fn is_past_the_knee(&self) -> bool {
-        if self.count < WARM {
+        if self.count < REMEMBERED || correlation(&self.rounds, 0, 2) >= 0.3 {
             return false;
         }
-        let rounds = &self.rounds[..self.count.min(REMEMBERED)];
-        correlation(rounds, 0, 1) > 0.5 && correlation(rounds, 0, 2) < 0.3
+        self.count >= 2 * REMEMBERED || correlation(&self.rounds, 0, 1) > 0.5
     }
 }
 

@@ -1,6 +1,6 @@
 use super::{
     LimitAlgorithm, Sample,
-    round::{Round, Rounds},
+    round::{Bottom, Round, Rounds},
 };
 
 /// By the queue that calls must stand in somewhere inside: TCP Vegas (Brakmo and Peterson, 1995), as in Netflix's
@@ -9,21 +9,21 @@ use super::{
 /// With a latency `r` now and `m` when nothing waits, of `n` calls in flight `n × (1 − m/r)` wait. The limit grows while
 /// fewer than α wait, shrinks to where α would if more than β do, and is left alone in between. α is the decimal logarithm
 /// of the limit, at least 1, and β twice that: a short queue, so that the service never runs dry. Where nothing waits at
-/// all it grows by a quarter each round.
+/// all it grows by a third each round.
 ///
 /// # The least latency
 ///
 /// Everything depends on `m`, and this is what others got wrong: a single answer that was very fast pinned the limit to
 /// its minimum for ever, and one that is measured anew under load, as Netflix's is, takes the queue that is there for none,
 /// and lets it grow a little each time. Here it is the least *median of a round*; every 50 rounds the limit is lowered to
-/// 70 % for one round, in which nothing waits, and what is seen then is taken as it is, be it more or less. And where the
+/// 80 % for one round, in which nothing waits, and what is seen then is taken as it is, be it more or less. And where the
 /// limit stands at its minimum and calls still take longer, for three rounds, that is how long they take.
 ///
 /// # When it fails
 ///
 /// Where latency has more to do with what is asked than with load: if cheap and dear calls come in turns, the cheap ones
 /// set `m` and the dear ones look like a queue. A queue of their own for each helps, or [`Gradient2`](super::Gradient2). A
-/// probe costs three tenths of one round in fifty: half a percent of throughput.
+/// probe costs a fifth of one round in fifty: less than half a percent of throughput.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vegas {
     _private: (),
@@ -37,14 +37,14 @@ impl Vegas {
     }
 }
 
+/// What is above the least by no more than this is not a queue: the least of many medians is a little less than any.
+const NOISE: f64 = 1.05;
+
 /// Rounds from one probe to the next.
 const PROBE_AFTER: u32 = 50;
 
 /// The part of the limit that is left for the round of a probe.
-const PROBE: f64 = 0.7;
-
-/// Rounds at the bottom, with what looks like a queue, until it is believed that there is none.
-const PINNED: u32 = 3;
+const PROBE: f64 = 0.8;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -53,9 +53,7 @@ pub(super) struct State {
     since_probe: u32,
     /// The limit to go back to after the probe.
     probing: Option<f64>,
-    /// The limit at which it would have shrunk in the last round already, and for how many rounds.
-    stuck_at: Option<f64>,
-    stuck_for: u32,
+    bottom: Bottom,
 }
 
 impl State {
@@ -65,8 +63,7 @@ impl State {
             least: None,
             since_probe: 0,
             probing: None,
-            stuck_at: None,
-            stuck_for: 0,
+            bottom: Bottom::new(),
         }
     }
 
@@ -79,12 +76,14 @@ impl State {
         self.least = Some(least);
 
         let alpha = limit.log10().max(1.0);
-        let queue = limit * (1.0 - least / round.latency);
+        let queue = round.in_flight * (1.0 - least * NOISE / round.latency);
         if queue > 2.0 * alpha {
-            self.notice_pinned(round, limit);
-            return (limit - queue + alpha).max(limit / 2.0);
+            if self.bottom.is_reached(limit) {
+                self.least = Some(round.latency);
+            }
+            return (round.in_flight - queue + alpha).clamp(limit / 2.0, limit);
         }
-        self.stuck_at = None;
+        self.bottom.leave();
         self.since_probe += 1;
         if self.since_probe >= PROBE_AFTER {
             self.since_probe = 0;
@@ -96,21 +95,9 @@ impl State {
             self.least = Some(round.latency);
         }
         match round.limited {
-            true if queue < alpha / 2.0 => limit * 1.25,
+            true if queue < alpha / 2.0 => limit * (4.0 / 3.0),
             true if queue < alpha => limit + alpha,
             _ => limit,
-        }
-    }
-
-    /// It wanted to shrink in this round. Where it is not let (the limit is at its minimum), the queue is none.
-    fn notice_pinned(&mut self, round: Round, limit: f64) {
-        if self.stuck_at != Some(limit) {
-            (self.stuck_at, self.stuck_for) = (Some(limit), 0);
-        }
-        self.stuck_for += 1;
-        if self.stuck_for > PINNED {
-            self.stuck_for = 0;
-            self.least = Some(round.latency);
         }
     }
 }
@@ -129,7 +116,8 @@ impl LimitAlgorithm for State {
                 Some(round) => self.decide(round, limit),
             }
         };
-        if wanted != limit {
+        // What halves it was an outage: all those who were in it say the same.
+        if wanted > limit || wanted <= limit / 2.0 || self.probing.is_some() || sample.dropped {
             self.rounds.restart(sample);
         }
         wanted

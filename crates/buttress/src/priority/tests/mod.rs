@@ -1,7 +1,9 @@
 //! What becomes of calls, by permits, by futures and through the layer.
 
 mod by_hand;
+mod cost;
 mod model;
+mod service;
 
 use std::{
     pin::Pin,
