@@ -3,7 +3,12 @@
 mod by_hand;
 mod cost;
 mod model;
+mod options;
+mod order;
 mod service;
+mod simulation;
+#[cfg(feature = "http")]
+mod wire;
 
 use std::{
     pin::Pin,
