@@ -121,7 +121,7 @@ fn concurrency(setting: Setting<'_, '_>) -> Option<Concurrency> {
         }
         Some(Name::Vegas) => Adaptive::from(Vegas::new()),
         Some(Name::Gradient2) | None => {
-            let tolerance = section.ratio("tolerance", 1.0..=3.0);
+            let tolerance = section.ratio("tolerance", 1.05..=3.0);
             Adaptive::from(tolerance.map_or(Gradient2::new(), |factor| Gradient2::new().tolerance(factor)))
         }
     };

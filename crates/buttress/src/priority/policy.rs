@@ -202,6 +202,12 @@ impl PriorityQueue {
         self.shared.name().clone()
     }
 
+    /// How many calls may run at a time, at present. One load.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.shared.word().limit()
+    }
+
     /// Who runs, who waits, and what became of the others.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -148,10 +148,10 @@ impl Adaptive {
             }
             Algorithm::Gradient2(gradient) => {
                 problems.check(
-                    (1.0..=3.0).contains(&gradient.tolerance),
+                    (1.05..=3.0).contains(&gradient.tolerance),
                     "concurrency.tolerance",
                     gradient.tolerance,
-                    "1 to 3",
+                    "1.05 to 3",
                 );
             }
             Algorithm::Vegas(_) | Algorithm::Own(_) => {}
@@ -162,7 +162,7 @@ impl Adaptive {
         let algorithm: Box<dyn LimitAlgorithm> = match &self.algorithm {
             Algorithm::Aimd(options) => Box::new(aimd::State::new(options.clone())),
             Algorithm::Vegas(_) => Box::new(vegas::State::new()),
-            Algorithm::Gradient2(options) => Box::new(gradient2::State::new(options.clone())),
+            Algorithm::Gradient2(options) => Box::new(gradient2::State::new(options)),
             Algorithm::Own(start) => start(),
         };
         Controller::new(algorithm, self.min, self.max, self.initial)

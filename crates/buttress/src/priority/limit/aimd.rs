@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{LimitAlgorithm, Sample, round::Rounds};
+use super::{LimitAlgorithm, Sample};
 
 /// Additive increase, multiplicative decrease: what TCP has done since Jacobson (1988).
 ///
@@ -55,14 +55,15 @@ impl Aimd {
 #[derive(Debug)]
 pub(super) struct State {
     options: Aimd,
-    rounds: Rounds,
+    /// When it was last cut: calls that began before say nothing about it.
+    cut: Duration,
 }
 
 impl State {
     pub(super) fn new(options: Aimd) -> Self {
         Self {
             options,
-            rounds: Rounds::new(),
+            cut: Duration::ZERO,
         }
     }
 }
@@ -71,10 +72,10 @@ impl LimitAlgorithm for State {
     fn observe(&mut self, sample: &Sample, limit: f64) -> f64 {
         let is_slow = self.options.slow_after.is_some_and(|slow| sample.latency > slow);
         if sample.dropped || is_slow {
-            if !self.rounds.is_current(sample) {
+            if sample.started < self.cut {
                 return limit;
             }
-            self.rounds.restart(sample);
+            self.cut = sample.started + sample.latency;
             limit * self.options.backoff
         } else if sample.limited {
             limit + 1.0 / SUCCESSES

@@ -33,8 +33,9 @@
 //!   failure may come from anywhere. A throttled one (429, `RESOURCE_EXHAUSTED`) and one that timed out are *drops*: they
 //!   say that there is too much of it.
 //! * The time ends at the response headers: how fast a body goes is up to its reader.
-//! * Samples are taken in **rounds**: only calls that began after the last change of the limit say anything about it, and
-//!   of a round the *median* counts. So one answer that is very fast, or very slow, decides nothing.
+//! * Samples are taken in **rounds** that last until the mean is known to 3 %, a dozen calls or a thousand: one answer that
+//!   is very fast, or very slow, decides nothing. And the limit grows only on the word of calls that began after it last
+//!   did.
 //! * The limit only grows **while it is reached**: what was never needed is not known to be possible.
 //!
 //! # Cost
@@ -49,6 +50,7 @@ mod adaptive;
 mod aimd;
 mod controller;
 mod gradient2;
+mod knee;
 mod round;
 mod vegas;
 

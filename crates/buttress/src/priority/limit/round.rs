@@ -1,118 +1,131 @@
-use std::time::Duration;
-
 use super::Sample;
-use crate::histogram::nanos;
 
-/// The most samples of a round.
-const MOST: usize = 32;
+/// The fewest samples of a round, and the most.
+const FEWEST: u32 = 12;
+const MOST: u32 = 1000;
 
-/// The fewest.
-const FEWEST: usize = 10;
+/// A round is over when its mean is known to this part of itself, by one standard error.
+const PRECISION: f64 = 0.03;
 
-/// Gathers the samples of a round.
+/// So many standard errors above what is allowed are beyond doubt.
+const CERTAIN: f64 = 3.0;
+
+/// Gathers samples until they say something.
 ///
-/// A call that began before the limit last grew tells of the time before that: whoever counted those would go on growing for
-/// a round trip after it was enough. (Shrinking needs no such care: how much is too much is told by how many were in flight
-/// when a call began, so that older calls say the same as younger ones.)
+/// Where calls take much the same time a dozen of them will do; where they vary as widely as an exponential distribution
+/// does, it takes a thousand. A limit that believed a dozen of those would follow the noise.
+///
+/// # After a change
+///
+/// So many calls as are in flight when the limit changes have begun before it. While they end, nobody knows whether it was
+/// right to grow, and growing on would go on for a round trip after it was enough. To shrink, on the other hand, is right at
+/// any time: how many calls are too many is told by how many were in flight when a call began, and the older ones say the
+/// same of that as the younger. All but those that were in an outage: they all say the same, and one cut is enough.
 #[derive(Clone, Debug)]
 pub(super) struct Rounds {
-    /// Calls that began before this are of an older round.
-    since: Duration,
-    latencies: [u64; MOST],
-    count: usize,
-    in_flight: u64,
+    count: u32,
+    sum: f64,
+    squares: f64,
+    in_flight: f64,
     limited: bool,
+    /// So many calls are to end until the last change can be judged. `None` before the first call.
+    unsettled: Option<u32>,
+    /// Until then nothing is learnt at all.
+    blind: bool,
 }
 
 /// What a round says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Round {
-    /// The median latency, in nanoseconds.
+    /// The mean latency, in seconds.
     pub(super) latency: f64,
+    /// Its standard error.
+    pub(super) error: f64,
     /// How many calls were in flight when they began, on average; the limit, where that was not reached.
     pub(super) in_flight: f64,
     /// Whether the limit was reached.
     pub(super) limited: bool,
+    /// Whether all of them began after the last change.
+    pub(super) settled: bool,
 }
 
 impl Rounds {
     pub(super) const fn new() -> Self {
         Self {
-            since: Duration::ZERO,
-            latencies: [0; MOST],
             count: 0,
-            in_flight: 0,
+            sum: 0.0,
+            squares: 0.0,
+            in_flight: 0.0,
             limited: false,
+            unsettled: None,
+            blind: false,
         }
     }
 
-    /// Adds a sample, and returns the round if that makes it complete: half the limit, at least 10 and at most 32.
-    pub(super) fn add(&mut self, sample: &Sample, limit: f64) -> Option<Round> {
-        if !self.is_current(sample) {
+    /// Adds a sample, and returns the round if that completes it. A latency of `too_much`, where there is one, is seen
+    /// before the mean is known precisely.
+    pub(super) fn add(&mut self, sample: &Sample, limit: f64, too_much: Option<f64>) -> Option<Round> {
+        if !self.settle(limit) {
             return None;
         }
-        self.latencies[self.count] = nanos(sample.latency);
+        let latency = sample.latency.as_secs_f64();
         self.count += 1;
-        self.in_flight += u64::from(sample.in_flight);
+        self.sum += latency;
+        self.squares += latency * latency;
+        self.in_flight += f64::from(sample.in_flight);
         self.limited |= sample.limited;
-        let enough = ((limit / 2.0) as usize).clamp(FEWEST, MOST);
-        if self.count < enough {
+        if self.count < FEWEST {
             return None;
         }
-        let (_, median, _) = self.latencies[..self.count].select_nth_unstable(self.count / 2);
+        let n = f64::from(self.count);
+        let mean = self.sum / n;
+        let variance = ((self.squares - self.sum * mean) / (n - 1.0)).max(0.0);
+        let error = (variance / n).sqrt();
+        let is_known = error <= PRECISION * mean || self.count >= MOST;
+        if !is_known && too_much.is_none_or(|too_much| mean - CERTAIN * error <= too_much) {
+            return None;
+        }
         let round = Round {
-            latency: (*median).max(1) as f64,
-            in_flight: match self.limited {
-                true => self.in_flight as f64 / self.count as f64,
-                false => limit,
-            },
+            latency: mean.max(f64::MIN_POSITIVE),
+            error,
+            in_flight: if self.limited { self.in_flight / n } else { limit },
             limited: self.limited,
+            settled: self.unsettled == Some(0),
         };
-        self.begin(self.since);
+        self.clear();
         Some(round)
     }
 
-    /// Whether the call began after the limit last grew, or was cut.
-    pub(super) fn is_current(&self, sample: &Sample) -> bool {
-        sample.started >= self.since
-    }
-
-    /// The limit grows now, or is cut, at the end of this call.
-    pub(super) fn restart(&mut self, sample: &Sample) {
-        self.begin(sample.started + sample.latency);
-    }
-
-    fn begin(&mut self, since: Duration) {
-        (self.since, self.count, self.in_flight, self.limited) = (since, 0, 0, false);
-    }
-}
-
-/// Notices that the limit is to shrink and does not: it is at its minimum. Then what looked like a queue is none, since
-/// there is nobody left who could stand in it.
-#[derive(Clone, Debug)]
-pub(super) struct Bottom {
-    at: Option<f64>,
-    rounds: u32,
-}
-
-/// Rounds at the bottom until it is believed.
-const ENOUGH: u32 = 3;
-
-impl Bottom {
-    pub(super) const fn new() -> Self {
-        Self { at: None, rounds: 0 }
-    }
-
-    /// The limit is to shrink. Says whether that has been in vain for long enough.
-    pub(super) fn is_reached(&mut self, limit: f64) -> bool {
-        if self.at != Some(limit) {
-            (self.at, self.rounds) = (Some(limit), 0);
+    /// Another call is over; is it one to learn from?
+    fn settle(&mut self, limit: f64) -> bool {
+        let unsettled = self.unsettled.get_or_insert(limit as u32);
+        if *unsettled == 0 {
+            return true;
         }
-        self.rounds += 1;
-        self.rounds > ENOUGH
+        *unsettled -= 1;
+        if *unsettled == 0 {
+            // From here on they all began after the change.
+            self.blind = false;
+            self.clear();
+            return false;
+        }
+        !self.blind
     }
 
-    pub(super) fn leave(&mut self) {
-        self.at = None;
+    /// The limit changes now from what it was, by a step, or by a cut that makes everything before it void.
+    pub(super) fn restart(&mut self, limit: f64, cut: bool) {
+        self.unsettled = Some(limit as u32);
+        self.blind = cut;
+        self.clear();
+    }
+
+    /// Whether everything is void that is heard now.
+    pub(super) fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    fn clear(&mut self) {
+        (self.count, self.sum, self.squares) = (0, 0.0, 0.0);
+        (self.in_flight, self.limited) = (0.0, false);
     }
 }
