@@ -205,9 +205,10 @@ fn nobody_starves_in_an_hour_with_ageing() {
                         let came = clock::now();
                         let permit = queue.acquire(class).await.expect("there is room");
                         let waited = (clock::now() - came).as_millis() as u64;
-                        let mut longest = longest.borrow_mut();
-                        longest[class.index()] = longest[class.index()].max(waited);
-                        drop(longest);
+                        {
+                            let longest = &mut longest.borrow_mut()[class.index()];
+                            *longest = waited.max(*longest);
+                        }
                         tokio::time::sleep(ms(200)).await;
                         permit.record(Outcome::SUCCESS);
                     }
