@@ -302,7 +302,7 @@ pub(crate) fn add_first_attempt() {
 }
 
 /// Notes in the current context's tally, if there is one, that the call has stood in a queue.
-#[cfg_attr(not(feature = "rate-limit"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "priority", feature = "rate-limit")), allow(dead_code))]
 pub(crate) fn add_queued(time: Duration) {
     // Nobody keeps a tally where there is no context.
     let _ = with_current(|context| context.tally.add_queued(time));
@@ -396,7 +396,10 @@ pub(crate) fn current_attempt() -> u32 {
 }
 
 /// The deadline of the [current](CallContext::current) context, without a copy of the context.
-#[cfg_attr(not(any(feature = "rate-limit", feature = "timeout")), allow(dead_code))]
+#[cfg_attr(
+    not(any(feature = "priority", feature = "rate-limit", feature = "timeout")),
+    allow(dead_code)
+)]
 #[inline]
 pub(crate) fn current_deadline() -> Option<Instant> {
     let known = with_current(CallContext::deadline).flatten();
@@ -503,6 +506,19 @@ impl<F: Future> Future for WithDeadline<F> {
         let _deadline = this.deadline.map(InDeadline::enter);
         this.inner.poll(cx)
     }
+}
+
+/// The priority of the [current](CallContext::current) context, without a copy of the context.
+#[cfg_attr(not(feature = "priority"), allow(dead_code))]
+#[inline]
+pub(crate) fn current_priority() -> Option<u8> {
+    with_current(CallContext::priority).flatten()
+}
+
+/// The context of the [scope](CallContext::scope) that is running, as it was given; none where there is no scope.
+#[cfg_attr(not(feature = "priority"), allow(dead_code))]
+pub(crate) fn current_scope() -> Option<CallContext> {
+    with_current(Clone::clone)
 }
 
 pin_project! {

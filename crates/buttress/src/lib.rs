@@ -51,6 +51,7 @@
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
 //! | `fallback` | `fallback` (default) | answers in place of a service that fails: a value, a function, another service |
 //! | `hedge` | `hedge` (default) | calls a second time what is slow, and takes the first answer |
+//! | `priority` | `priority` (default) | lets so many calls run at a time, the most important first |
 //! | `rate_limit` | `rate-limit` (default) | keeps calls within a rate, at once or by having them wait their turn; one limit for all, or one a key |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
@@ -120,6 +121,8 @@ pub mod metrics;
 pub mod outcome;
 #[cfg(feature = "pool")]
 pub mod pool;
+#[cfg(feature = "priority")]
+pub mod priority;
 #[cfg_attr(
     not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)
@@ -156,7 +159,7 @@ pub mod timeout;
 #[cfg(feature = "trace-id")]
 pub mod trace_id;
 pub mod value;
-#[allow(dead_code)]
+#[cfg_attr(not(all(feature = "priority", feature = "rate-limit")), allow(dead_code))]
 mod wait_line;
 
 pub use config::ConfigError;

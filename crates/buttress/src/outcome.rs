@@ -296,6 +296,14 @@ pub trait Protocol<Response, Error>: Clone {
     /// yet to decide. This is what retry, hedging and failover go by.
     fn verdict(&self, result: &Result<Response, Error>) -> Option<Outcome>;
 
+    /// Whether what follows the head of this answer is a stream that goes on for as long as anybody listens: an event
+    /// stream, the protocol after an upgrade, a gRPC stream. It occupies a connection, but not one of the places that
+    /// are meant for calls that do work and end.
+    fn is_open_ended(&self, response: &Response) -> bool {
+        let _ = response;
+        false
+    }
+
     /// Watches the result to its real end and finishes the token there. `None` is a policy that is off: the
     /// response takes the same type and nothing is watched.
     ///
@@ -373,6 +381,27 @@ pub trait RequestProtocol<Request> {
 
     /// A name for the kind of request that has few values: a gRPC method, a matched route. Never a raw path.
     fn route<'a>(&self, request: &'a Request) -> Option<&'a str>;
+
+    /// What the request says under that name, in lower case, beside its content: a header of HTTP, metadata of gRPC.
+    /// `None` also where that is no text.
+    fn field<'a>(&self, request: &'a Request, name: &str) -> Option<&'a str> {
+        let _ = (request, name);
+        None
+    }
+
+    /// The extension of that type that somebody in this process has put into the request, if requests of this kind can
+    /// carry one.
+    fn extension<'a, T: Send + Sync + 'static>(&self, request: &'a Request) -> Option<&'a T> {
+        let _ = request;
+        None
+    }
+
+    /// Whether the request asks for a tunnel (`CONNECT`): if it gets one, the answer
+    /// [has no end](Protocol::is_open_ended).
+    fn asks_for_tunnel(&self, request: &Request) -> bool {
+        let _ = request;
+        false
+    }
 
     /// How much time the request itself says that it may take, where it can say that: gRPC's `grpc-timeout`.
     fn timeout(&self, request: &Request) -> Option<Duration> {

@@ -173,6 +173,7 @@ struct List {
 
 // ===== impl WaitLine =====
 
+#[allow(dead_code)] // it is there for more than one concern, and each may be left out
 impl WaitLine {
     /// A line of so many classes, at least one and at most [`MAX_CLASSES`].
     pub(crate) fn new(classes: u8, heads: Heads) -> Self {
@@ -187,7 +188,6 @@ impl WaitLine {
 
     /// Does nobody wait? One load.
     #[inline]
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

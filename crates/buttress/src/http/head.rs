@@ -1,8 +1,11 @@
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
 use super::retry_after::retry_after;
+
+/// Media types of what has no end of its own.
+const ENDLESS: [&[u8]; 2] = [b"text/event-stream", b"multipart/x-mixed-replace"];
 
 /// What a judgement sees of a response: its head, without the body that is yet to come.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,21 @@ impl<'a> ResponseHead<'a> {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after(self.headers)
+    }
+
+    /// Whether what follows goes on for as long as anybody listens.
+    pub(super) fn is_open_ended(&self) -> bool {
+        if self.status == StatusCode::SWITCHING_PROTOCOLS {
+            return true;
+        }
+        let media_type = self
+            .headers
+            .get(CONTENT_TYPE)
+            .map_or(&b""[..], |value| value.as_bytes());
+        ENDLESS.iter().any(|endless| {
+            let head = media_type.get(..endless.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(endless))
+        })
     }
 
     /// Whether a response of this status ends with its head, whatever its headers say (RFC 9112, section 6.3).

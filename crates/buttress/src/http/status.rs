@@ -168,6 +168,12 @@ where
         }
     }
 
+    /// Event streams, streams of replaced parts (as cameras send them), and whatever follows a 101.
+    #[inline]
+    fn is_open_ended(&self, response: &http::Response<B>) -> bool {
+        ResponseHead::of(response).is_open_ended()
+    }
+
     #[inline]
     fn observe<T: Token>(
         &self,
@@ -220,5 +226,20 @@ impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
         if attempt > 1 {
             request.headers_mut().insert(&RETRY_ATTEMPT, attempt.into());
         }
+    }
+
+    #[inline]
+    fn field<'a>(&self, request: &'a http::Request<B>, name: &str) -> Option<&'a str> {
+        request.headers().get(name)?.to_str().ok()
+    }
+
+    #[inline]
+    fn extension<'a, T: Send + Sync + 'static>(&self, request: &'a http::Request<B>) -> Option<&'a T> {
+        request.extensions().get()
+    }
+
+    #[inline]
+    fn asks_for_tunnel(&self, request: &http::Request<B>) -> bool {
+        request.method() == http::Method::CONNECT
     }
 }

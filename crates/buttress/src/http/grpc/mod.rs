@@ -152,6 +152,13 @@ where
         }
     }
 
+    /// Every answer that goes on: nothing on the wire says whether a method streams. With a method that does not, little
+    /// is missed, since servers send the headers together with the one message.
+    #[inline]
+    fn is_open_ended(&self, _: &http::Response<B>) -> bool {
+        true
+    }
+
     #[inline]
     fn observe<T: Token>(
         &self,
@@ -212,6 +219,16 @@ impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
             !name.is_empty() && name.bytes().all(of_a_name)
         };
         (named(service) && named(method)).then_some(path)
+    }
+
+    #[inline]
+    fn field<'a>(&self, request: &'a http::Request<B>, name: &str) -> Option<&'a str> {
+        request.headers().get(name)?.to_str().ok()
+    }
+
+    #[inline]
+    fn extension<'a, T: Send + Sync + 'static>(&self, request: &'a http::Request<B>) -> Option<&'a T> {
+        request.extensions().get()
     }
 
     #[inline]

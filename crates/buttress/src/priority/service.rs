@@ -1,0 +1,116 @@
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use super::{
+    Classifier, Classify, Configured, Hold, Permit, Priority, PriorityFuture, PriorityQueue,
+    classify::announce,
+};
+use crate::{
+    context,
+    error::CallError,
+    outcome::{Plain, Protocol, RequestProtocol},
+};
+
+/// A service whose calls wait for a slot, the most important first.
+///
+/// It is always ready: a call waits in its future, where it can be overtaken. What is called then is a clone of the inner
+/// service, whose readiness is driven once the call is admitted; so a call that waits holds no place of those there may
+/// be inside, and those who wait for readiness inside are as few as there are slots.
+#[derive(Clone, Debug)]
+pub struct PriorityService<S, P = Plain, C = Configured> {
+    inner: S,
+    queue: Option<PriorityQueue>,
+    protocol: P,
+    classify: C,
+}
+
+impl<S, P, C> PriorityService<S, P, C> {
+    pub(super) fn new(inner: S, queue: Option<PriorityQueue>, protocol: P, classify: C) -> Self {
+        Self {
+            inner,
+            queue,
+            protocol,
+            classify,
+        }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the queue.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// The class of a request and how long it keeps its slot, by what is configured.
+    #[inline(never)]
+    fn look_up<Request>(&self, queue: &PriorityQueue, request: &Request) -> (Priority, Hold)
+    where
+        P: RequestProtocol<Request>,
+        C: Classify<Request, P>,
+    {
+        let options = queue.options_in_force();
+        let class = self
+            .classify
+            .classify(&self.protocol, &options.classifier, request);
+        if options.hold_routes.is_empty() {
+            return (class, options.hold);
+        }
+        let route = self.protocol.route(request);
+        let hold = route.and_then(|route| options.hold_routes.get(route));
+        (class, *hold.unwrap_or(&options.hold))
+    }
+}
+
+/// Where nothing is configured the options are not even fetched.
+static UNCONFIGURED: Classifier = Classifier::new();
+
+impl<S, P, C, Request> Service<Request> for PriorityService<S, P, C>
+where
+    S: Service<Request> + Clone,
+    S::Error: CallError,
+    P: RequestProtocol<Request> + Protocol<S::Response, S::Error>,
+    C: Classify<Request, P>,
+{
+    type Response = P::Response<Permit>;
+    type Error = S::Error;
+    type Future = PriorityFuture<S, P, Request>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let (inner, protocol) = (self.inner.clone(), self.protocol.clone());
+        let Some(queue) = &self.queue else {
+            return PriorityFuture::unlimited(inner, request, protocol);
+        };
+        let (class, hold) = if queue.is_plain() {
+            let class = self.classify.classify(&protocol, &UNCONFIGURED, &request);
+            (class, Hold::Auto)
+        } else {
+            self.look_up(queue, &request)
+        };
+        let hold = match hold {
+            Hold::Auto if protocol.asks_for_tunnel(&request) => Hold::Headers,
+            hold => hold,
+        };
+        let (deadline, tally) = match protocol.context(&request) {
+            Some(context) => (context.deadline(), Some(context.tally().clone())),
+            None => (context::current_deadline(), None),
+        };
+        let context = announce(&protocol, &mut request, class);
+        let acquire = queue.acquire_until(class, deadline);
+        PriorityFuture::waiting(acquire, inner, request, protocol, hold, context, tally)
+    }
+}
