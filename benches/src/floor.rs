@@ -13,12 +13,13 @@
 //! | [`Breaker::open`] | 1 | the books, the `Arc` of the name up and down | state |
 //! | [`recover`] | 0 | 0 | the flag of the panic hook; and one `catch_unwind` |
 //! | [`Books::call`] | 2 | `Arc` up and down, begun, ended, bucket, sum, place among the last 100 | 0 |
-//! | [`Limit::call`] | 0 | 0 | the limit |
+//! | [`Limit::call`] | 0; with a deadline 1 | 0 | the limit |
 //! | [`Limit::total`] | 1 | 0 | the limit |
 //! | [`Attempts::call`] | 0, and 1 in 64 calls | `Arc` up and down, the books; in 64 calls two for the budget | how many attempts |
 //! | [`Attempts::measured`] | the same | and bucket, and how many were measured | and in 32 calls all buckets |
 //! | [`Spare::call`] | 0 | `Arc` up and down; the books if it answers | 0 |
 //! | [`stack`] | 2 | those of metrics and breaker | those of metrics, breaker and two of recover |
+//! | [`Client::call`] | 4 | those of the stack, and of fallback, retry and hedge | those of all of them |
 
 use std::{
     array,
@@ -38,8 +39,10 @@ use buttress::clock::{self, Instant};
 use crate::service::{Broken, answer};
 
 mod attempts;
+mod client;
 
 pub use attempts::{Attempts, Limit, Spare};
+pub use client::Client;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static HOOK: AtomicBool = AtomicBool::new(false);

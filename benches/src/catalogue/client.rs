@@ -19,6 +19,7 @@ use tower_resilience::{
 use super::{entries, retry::over_http, stack};
 use crate::{
     drive::Subject,
+    floor::Client,
     service::{Broken, HttpRequest, HttpResponse, Plain, Upstream},
 };
 
@@ -71,6 +72,10 @@ where
 
 entries! { PLAIN, "stack/client":
     "bare" => Subject::plain(Plain),
+    "floor" => {
+        let client = Client::new();
+        Subject::function(move |i| client.call(i))
+    },
     "buttress" => {
         let fallback = Fallback::value(7).build().expect("in order");
         let stack = all!(Stack::new("bench")).fallback(fallback).build();

@@ -8,7 +8,7 @@ use super::entries;
 use crate::{
     drive::Subject,
     floor::Spare,
-    service::{Broken, Plain},
+    service::{Broken, FAIL, Plain, answer},
 };
 
 fn buttress() -> impl Service<u64> + Send + 'static {
@@ -25,7 +25,7 @@ entries! { NOT_NEEDED, "fallback":
     "bare" => Subject::plain(Plain),
     "floor" => {
         let spare = Spare::new();
-        Subject::function(move |i| Spare::call(&spare, i))
+        Subject::function(move |i| Spare::call(&spare, || answer(i)))
     },
     "buttress" => Subject::plain(buttress()),
     "tower-resilience" => Subject::plain(tower_resilience()),
@@ -37,7 +37,7 @@ entries! {
     "bare" => Subject::every_call_fails(Plain),
     "floor" => {
         let spare = Spare::new();
-        Subject::function(move |i| Spare::call(&spare, i | crate::service::FAIL))
+        Subject::function(move |i| Spare::call(&spare, || answer(i | FAIL)))
     },
     "buttress" => Subject::every_call_fails(buttress()),
     "tower-resilience" => Subject::every_call_fails(tower_resilience()),

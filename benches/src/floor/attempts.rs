@@ -14,8 +14,6 @@ use std::{
 use buttress::clock::{self, Instant};
 
 use super::{Counters, bucket, nanos};
-use crate::service::{Broken, answer};
-
 thread_local! {
     /// The attempt that is being made.
     static MARK: Cell<u32> = const { Cell::new(0) };
@@ -33,11 +31,10 @@ impl Limit {
         Self(AtomicU64::new(1_000_000_000))
     }
 
-    /// A call that may take so long, and is answered at once.
+    /// A call that may take so long, and is answered at once. The clock is read only if there is a deadline.
     #[inline]
     pub fn call<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
-        let limit = self.0.load(Relaxed);
-        if DEADLINE.get().is_some() || limit == 0 {
+        if self.0.load(Relaxed) == 0 || DEADLINE.get().is_some_and(|until| until <= clock::now()) {
             return None;
         }
         Some(work())
@@ -86,16 +83,22 @@ impl Attempts {
     /// A call that could be made again, and need not be.
     #[inline]
     pub fn call<T>(this: &Arc<Self>, work: impl FnOnce() -> T) -> Option<T> {
-        if this.books.count(0) % 64 == 63 {
-            this.look();
+        this.within(0, work)
+    }
+
+    /// The same inside of so many others.
+    #[inline]
+    pub(super) fn within<T>(self: &Arc<Self>, others: u32, work: impl FnOnce() -> T) -> Option<T> {
+        if self.books.count(0) % 64 == 63 {
+            self.look();
         }
-        if this.max.load(Relaxed) <= 1 || MARK.get() != 0 || DEADLINE.get().is_some() {
+        if self.max.load(Relaxed) <= 1 || MARK.get() != others || DEADLINE.get() == Some(self.born) {
             return None;
         }
-        let shared = this.clone();
-        MARK.set(1);
+        let shared = self.clone();
+        MARK.set(others + 1);
         let result = work();
-        MARK.set(0);
+        MARK.set(others);
         drop(shared);
         Some(result)
     }
@@ -148,9 +151,9 @@ impl Spare {
 
     /// A call that is answered one way or the other.
     #[inline]
-    pub fn call(this: &Arc<Self>, request: u64) -> Result<u64, Broken> {
+    pub fn call<E>(this: &Arc<Self>, work: impl FnOnce() -> Result<u64, E>) -> Result<u64, E> {
         let shared = this.clone();
-        answer(request).or_else(|_| {
+        work().or_else(|_| {
             shared.books.add(0, 1);
             Ok(shared.value)
         })

@@ -188,7 +188,8 @@ impl<A, K> Shared<A, K> {
     /// Counts an answer.
     pub(super) fn answered(&self, line: Line) {
         self.books.answered(line);
-        if self.news.happens(clock::now()) {
+        // The clock is not read where nobody listens.
+        if self.events.is_heard() && self.news.happens(clock::now()) {
             self.events
                 .emit(CONCERN, self.name(), || FallingBack { cause: line.name() });
         }

@@ -141,7 +141,8 @@ impl Emitter {
         }
     }
 
-    fn is_heard(&self) -> bool {
+    /// Whether there is anybody to tell.
+    pub(crate) fn is_heard(&self) -> bool {
         self.listeners.load().is_some() || self.channel.get().is_some_and(|c| c.receiver_count() > 0)
     }
 }
