@@ -255,6 +255,9 @@ fn any_number_of_calls_fits() {
     purse.look(&budget, born, u64::MAX);
     let most = f64::from(MOST_UNITS) / f64::from(UNITS_A_CALL);
     assert_eq!(purse.balance(&budget, born, u64::MAX), most);
+    // Nor have they touched the time.
+    let later = purse.balance(&budget, born + Duration::from_secs(1), u64::MAX);
+    assert!((later / most - (-1.0_f64).exp()).abs() < 0.01, "{}", later / most);
 }
 
 #[test]
@@ -274,9 +277,15 @@ fn calls_after_a_long_rest_earn_once_they_are_looked_at() {
 #[test]
 fn threads_share_one_budget() {
     let (purse, born) = at_birth();
+    let all_there = std::sync::Barrier::new(8);
     let granted: usize = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| withdrawals(&purse, &STANDARD, born, 10_000)))
+            .map(|_| {
+                scope.spawn(|| {
+                    all_there.wait();
+                    withdrawals(&purse, &STANDARD, born, 10_000)
+                })
+            })
             .collect();
         threads.into_iter().map(|t| t.join().expect("no panic")).sum()
     });
