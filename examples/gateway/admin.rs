@@ -1,4 +1,4 @@
-//! The operators' port: how things are, and drills.
+//! The operators' port: how things are, figures for Prometheus, and drills.
 
 use std::sync::Arc;
 
@@ -11,14 +11,16 @@ use axum::{
 };
 use buttress::{
     Outcome, Registry, Verdict,
+    export::Export,
     outcome::Reason,
     registry::{Drill, DrillError},
     value::{Table, Value},
 };
 use http::{
     HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
+use prometheus_client::{encoding::text, registry::Registry as Page};
 
 use crate::{answer, server::Stopping, token::AdminToken};
 
@@ -28,14 +30,23 @@ const MOST: u32 = 10_000;
 #[derive(Clone)]
 struct Office {
     registry: Registry,
+    page: Arc<Page>,
     token: Option<Arc<AdminToken>>,
     stopping: Stopping,
 }
 
 /// The routes of the operators' port.
-pub(crate) fn router(registry: Registry, token: Option<AdminToken>, stopping: Stopping) -> Router {
+pub(crate) fn router(
+    registry: Registry,
+    export: Export,
+    token: Option<AdminToken>,
+    stopping: Stopping,
+) -> Router {
+    let mut page = Page::default();
+    page.register_collector(Box::new(export));
     let office = Office {
         registry,
+        page: Arc::new(page),
         token: token.map(Arc::new),
         stopping,
     };
@@ -47,9 +58,10 @@ pub(crate) fn router(registry: Registry, token: Option<AdminToken>, stopping: St
     Router::new()
         .route("/healthz", get(health))
         .route("/state", get(state))
+        .route("/metrics", get(metrics))
         .merge(drills)
         .fallback(async || {
-            let known = "GET /healthz, GET /state, POST /circuit-breakers/{name}/{drill}";
+            let known = "GET /healthz, GET /state, GET /metrics, POST /circuit-breakers/{name}/{drill}";
             answer::refusal(StatusCode::NOT_FOUND, "not_found", format!("There is {known}.")).into_response()
         })
         .method_not_allowed_fallback(async || {
@@ -87,6 +99,29 @@ async fn health(State(office): State<Office>) -> Response {
 
 async fn state(State(office): State<Office>) -> Response {
     fresh(StatusCode::OK, office.registry.snapshot())
+}
+
+/// What Prometheus scrapes, in the OpenMetrics format.
+async fn metrics(State(office): State<Office>) -> Response {
+    let mut text = String::new();
+    if let Err(error) = text::encode(&mut text, &office.page) {
+        tracing::error!(%error, "no metrics");
+        let message = "The metrics cannot be written.";
+        return answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "no_metrics", message).into_response();
+    }
+    let mut response = text.into_response();
+    for (name, value) in [
+        (
+            CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (CACHE_CONTROL, "no-store"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn drill(State(office): State<Office>, Path((name, drill)): Path<(String, String)>) -> Response {

@@ -245,6 +245,9 @@ mod tests {
             .open_for(std::time::Duration::from_secs(30));
         assert_eq!(options, expected);
         // What it shows is what there is by default.
+        let trace_id = config.policies.trace_id.expect("trace-ids").options();
+        assert_eq!(trace_id, buttress::trace_id::TraceId::builder());
+        assert!(config.policies.metrics.is_some());
         let retry = config.policies.retry.expect("a retry").options();
         let on = RetryOn::nothing().errors(true).timeouts(true);
         let on = on.http_statuses([502, 503, 504, 429]);
@@ -271,7 +274,7 @@ mod tests {
     fn an_absent_section_is_a_policy_that_is_off() {
         let text = "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [\"http://localhost:9001/\"]";
         let config = Config::parse(text).expect("valid");
-        assert!(config.policies.circuit_breaker.is_none());
+        assert!(config.policies.circuit_breaker.is_none() && config.policies.trace_id.is_none());
         assert!(config.admin.is_none() && config.admin_token.is_none());
         assert_eq!(config.endpoint.authority().as_str(), "localhost:9001");
     }

@@ -4,6 +4,7 @@ use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use buttress::{
     Http, Registry, Stack,
+    export::Export,
     metrics::Metrics,
     recover::Recover,
     stack::{ClientConfig, ServerConfig},
@@ -33,6 +34,9 @@ impl Gateway {
     /// If one of them cannot be had.
     pub(crate) async fn start(config: Config) -> Result<Self, StartError> {
         let registry = Registry::new();
+        let export = config.policies.export.clone().build(&registry);
+        // It was checked when the file was read.
+        let export = export.unwrap_or_else(|_| Export::of(&registry));
         let proxy = Proxy::new(&config, &registry);
         let stack = Stack::http_server(FRONT)
             .registry(&registry)
@@ -47,7 +51,7 @@ impl Gateway {
         let admin = match config.admin {
             None => None,
             Some(address) => {
-                let router = admin::router(registry.clone(), config.admin_token, front.watch());
+                let router = admin::router(registry.clone(), export, config.admin_token, front.watch());
                 let admin = Server::start(address, router).await;
                 Some(admin.map_err(|error| StartError::new("admin", address, error))?)
             }
@@ -85,11 +89,15 @@ impl Gateway {
     }
 }
 
-/// What stands in front: books and panic recovery of its own, where the file has them on. The breaker stands around
-/// the upstream, whose state it is about.
+/// What stands in front: ids, books and panic recovery of its own, where the file has them on. The breaker stands
+/// around the upstream, whose state it is about.
 fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
     let mut config = ServerConfig::default();
-    config.metrics = behind.metrics.as_ref().map(|_| Metrics::new());
+    config.trace_id = behind.trace_id.as_ref().and_then(|ids| {
+        // Options of a policy that there is were checked.
+        ids.options().name(FRONT).build().ok()
+    });
+    config.metrics = behind.metrics.as_ref().map(Metrics::another);
     config.recover = behind.recover.as_ref().map(|_| Recover::new());
     config
 }

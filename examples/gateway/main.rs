@@ -3,8 +3,8 @@
 //! `gateway --help` says how it is run, `examples/README.md` what it does.
 //!
 //! ```text
-//!  client ── respond · metrics · recover ── proxy ── metrics · recover · circuit breaker ── upstream
-//!            the stack `gateway`                     the stack `upstream`
+//!  client ── trace-id · respond · metrics · recover ── proxy ── trace-id · metrics · recover · circuit breaker ── upstream
+//!            the stack `gateway`                                the stack `upstream`
 //! ```
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program for the terminal

@@ -10,6 +10,8 @@ mod forwarding;
 mod http2;
 mod process;
 mod repeated;
+mod scraped;
 mod stopping;
+mod traced;
 mod unusable;
 mod upstream;

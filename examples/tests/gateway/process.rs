@@ -19,6 +19,7 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+    log: PathBuf,
 }
 
 impl Gateway {
@@ -32,11 +33,14 @@ impl Gateway {
 
     /// With that file.
     pub(crate) fn with(config: &str) -> Self {
+        let file = file(config);
+        let log = file.with_extension("log");
         let mut child = command()
             .arg("--config")
-            .arg(file(config))
+            .arg(file)
+            .env("RUST_LOG", "info,buttress=trace")
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(&log).expect("a file"))
             .spawn()
             .expect("the gateway starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -49,7 +53,13 @@ impl Gateway {
             address: address("listening on http://"),
             admin: address("admin on http://"),
             child,
+            log,
         }
+    }
+
+    /// What it has logged so far, all that Buttress says among it.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("a text")
     }
 
     pub(crate) fn terminate(&self) {
@@ -82,6 +92,7 @@ impl Drop for Gateway {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = fs::remove_file(&self.log);
     }
 }
 

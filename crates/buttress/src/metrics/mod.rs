@@ -143,6 +143,16 @@ impl Metrics {
         }
     }
 
+    /// Empty books of the same kind, without a name: for another stack that counts as this one does.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        #[cfg(feature = "keyed")]
+        if let Some(routes) = &self.shared.routes {
+            return Self::by_route(routes.most());
+        }
+        Self::new()
+    }
+
     /// Gives the books a name, unless they have one: a name is given once.
     #[must_use]
     pub fn named(self, name: impl Into<Arc<str>>) -> Self {

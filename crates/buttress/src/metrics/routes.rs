@@ -16,6 +16,7 @@ const OTHER: &str = "other";
 
 /// Books for each route, up to a number of them.
 pub(super) struct Routes {
+    most: usize,
     map: Keyed<Arc<str>, Arc<Account>>,
     unmatched: Arc<Account>,
     stack: Arc<Account>,
@@ -32,10 +33,16 @@ impl Routes {
     pub(super) fn new(most: usize, stack: &Arc<Account>) -> Self {
         let account = || Arc::new(Account::of_route(stack));
         Self {
+            most,
             map: Keyed::new(most, Duration::MAX, account()),
             unmatched: account(),
             stack: stack.clone(),
         }
+    }
+
+    /// For how many there is room.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use super::{Server, ServerSlots};
 use crate::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerBuilder},
     config::Section,
+    export::ExportBuilder,
     fallback::{Fallback, FileFallback},
     hedge::{Hedge, HedgeBuilder},
     metrics::Metrics,
@@ -13,14 +14,20 @@ use crate::{
     recover::Recover,
     retry::{Retry, RetryBuilder},
     timeout::Timeouts,
+    trace_id::{TraceId, TraceIdBuilder},
+    value::Value,
 };
 
 /// The policies of a client's stack, read from plain data. A section that is absent is a policy that is off; metrics
 /// and panic recovery are on unless switched off.
 ///
 /// ```toml
-/// metrics = true
 /// recover = true
+/// [metrics]                       # see `Metrics::read` and `ExportBuilder::read`; or `true`, or `false`
+/// prefix = "buttress"
+/// route_labels = 100
+/// [trace_id]                      # the options of `TraceIdBuilder`
+/// sampled = 0.1
 /// [timeouts]                      # see `Timeouts`
 /// attempt = "2s"
 /// total = "10s"
@@ -58,8 +65,13 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ClientConfig<P: FileFallback = Plain> {
-    /// Counting; key `metrics`, on by default.
+    /// Which call is which; section `trace_id`, off by default.
+    pub trace_id: Option<TraceId>,
+    /// Counting; key or section `metrics`, on by default.
     pub metrics: Option<Metrics>,
+    /// How what is counted is shown: the section `metrics` has that as well. The stack has no use for it; whoever
+    /// shows the metrics of its registry has.
+    pub export: ExportBuilder,
     /// Panic recovery; key `recover`, on by default.
     pub recover: Option<Recover>,
     /// Time limits; section `timeouts`, off by default.
@@ -97,8 +109,13 @@ pub struct ClientConfig<P: FileFallback = Plain> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Counting; key `metrics`, on by default.
+    /// Which call is which; section `trace_id`, off by default.
+    pub trace_id: Option<TraceId>,
+    /// Counting; key or section `metrics`, on by default.
     pub metrics: Option<Metrics>,
+    /// How what is counted is shown: the section `metrics` has that as well. The stack has no use for it; whoever
+    /// shows the metrics of its registry has.
+    pub export: ExportBuilder,
     /// Panic recovery; key `recover`, on by default.
     pub recover: Option<Recover>,
     /// Time limits; section `timeouts`, off by default.
@@ -110,7 +127,9 @@ pub struct ServerConfig {
 impl<P: FileFallback> Default for ClientConfig<P> {
     fn default() -> Self {
         Self {
+            trace_id: None,
             metrics: Some(Metrics::new()),
+            export: ExportBuilder::default(),
             recover: Some(Recover::new()),
             timeouts: Timeouts::default(),
             fallback: None,
@@ -125,7 +144,9 @@ impl<P: FileFallback> Default for ClientConfig<P> {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
+            trace_id: None,
             metrics: Some(Metrics::new()),
+            export: ExportBuilder::default(),
             recover: Some(Recover::new()),
             timeouts: Timeouts::default(),
             circuit_breaker: None,
@@ -136,7 +157,9 @@ impl Default for ServerConfig {
 impl<P: FileFallback> Clone for ClientConfig<P> {
     fn clone(&self) -> Self {
         Self {
+            trace_id: self.trace_id.clone(),
             metrics: self.metrics.clone(),
+            export: self.export.clone(),
             recover: self.recover.clone(),
             timeouts: self.timeouts.clone(),
             fallback: self.fallback.clone(),
@@ -151,8 +174,11 @@ impl<P: FileFallback> ClientConfig<P> {
     /// Reads the policies from a section, which may hold other keys as well.
     #[must_use]
     pub fn read(section: &mut Section<'_, '_>) -> Self {
+        let (metrics, export) = metrics(section);
         Self {
-            metrics: metrics(section),
+            trace_id: trace_id(section),
+            metrics,
+            export,
             recover: recover(section),
             timeouts: timeouts(section, Timeouts::read),
             fallback: section.setting("fallback").and_then(P::read),
@@ -182,8 +208,11 @@ impl ServerConfig {
                 section.refuse(name, "nothing: it has no place in a server's stack");
             }
         }
+        let (metrics, export) = metrics(section);
         Self {
-            metrics: metrics(section),
+            trace_id: trace_id(section),
+            metrics,
+            export,
             recover: recover(section),
             timeouts: timeouts(section, Timeouts::read_inbound),
             circuit_breaker: circuit_breaker(section),
@@ -191,8 +220,26 @@ impl ServerConfig {
     }
 }
 
-fn metrics(section: &mut Section<'_, '_>) -> Option<Metrics> {
-    section.boolean("metrics").unwrap_or(true).then(Metrics::new)
+fn trace_id(section: &mut Section<'_, '_>) -> Option<TraceId> {
+    let mut section = section.section("trace_id")?;
+    let options = TraceIdBuilder::read(&mut section);
+    section.accept(options.build())
+}
+
+/// A section, or whether at all.
+fn metrics(section: &mut Section<'_, '_>) -> (Option<Metrics>, ExportBuilder) {
+    let on = match section.setting("metrics") {
+        Some(setting) if matches!(setting.value(), Value::Table(_)) => {
+            return setting.section().map_or_else(Default::default, |mut section| {
+                let (metrics, export) = (Metrics::read(&mut section), ExportBuilder::read(&mut section));
+                section.accept(export.check());
+                (Some(metrics), export)
+            });
+        }
+        Some(setting) => setting.boolean().unwrap_or(true),
+        None => true,
+    };
+    (on.then(Metrics::new), ExportBuilder::default())
 }
 
 fn recover(section: &mut Section<'_, '_>) -> Option<Recover> {
@@ -234,6 +281,7 @@ impl<P: FileFallback, M, S> Stack<Client<P, M>, S> {
         S: Fill<Client<P, M>, Full = ClientSlots<P, E, O, I>>,
     {
         let mut stack = self.full();
+        stack.slots.trace_id = config.trace_id;
         stack.slots.metrics = config.metrics;
         stack.slots.recover = config.recover;
         stack.slots.fallback = config.fallback;
@@ -254,6 +302,7 @@ impl<P, S> Stack<Server<P>, S> {
         S: Fill<Server<P>, Full = ServerSlots<R, E, O, I>>,
     {
         let mut stack = self.full();
+        stack.slots.trace_id = config.trace_id;
         stack.slots.metrics = config.metrics;
         stack.slots.recover = config.recover;
         stack.slots.total = config.timeouts.total;

@@ -83,6 +83,11 @@ impl<P: Clone, M: Clone> Calls for Client<P, M> {
     }
 }
 
+/// A kind of stack as a policy sees it in the place that it has inside of all that makes calls again: once for each
+/// attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempts<K>(pub(super) K);
+
 /// A kind of stack around a handler: `Server`.
 #[diagnostic::on_unimplemented(
     message = "this has no place in the stack of a `{Self}`, which stands around a service that is called",

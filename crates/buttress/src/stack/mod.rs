@@ -34,6 +34,7 @@
 //!  client (new, http_client, grpc_client)        server (http_server, grpc_server)
 //!
 //!  outside          the user's own layer          outside          the user's own layer
+//!  trace-id         the call's place in a trace   trace-id         reads the ids, and answers with them
 //!                                                 respond          refusals become responses
 //!  metrics                                        metrics
 //!  recover                                        recover
@@ -44,6 +45,7 @@
 //!  circuit breaker                                circuit breaker
 //!  attempt timeout                                handler timeout
 //!  recover                                        recover
+//!  trace-id         writes the ids, each attempt
 //!  error            E becomes Error<E>            error            E becomes Error<E>
 //!  inside           the user's own layer          inside           the user's own layer
 //!  ── the service ──                              ── the handler ──
@@ -52,6 +54,8 @@
 //! * `recover` stands twice: in the outer place so that a panic of any layer but the outermost becomes an error that
 //!   the metrics see; in the inner place so that a panic of the service, or of the layer around it, is a failure that
 //!   the breaker sees.
+//! * `trace-id` stands outermost, so that every layer, and what the metrics and the access log say of a refusal, is part
+//!   of its call. Of a client it stands inside as well, where each attempt's request is given a span-id of its own.
 //! * An attempt that times out is a failure to the breaker, and the retry may make another one.
 //! * The total ends everything, a wait between two attempts too. A retry does not begin to wait for what would come
 //!   after it. An attempt that it cuts off when that was [slow] already is a failure to the breaker all the same.
@@ -83,7 +87,7 @@
 //! layers may send a request again, its body is wrapped and remembered once, and the service gets one and the same type.
 //!
 //! ```
-//! # #[cfg(all(feature = "circuit-breaker", feature = "fallback", feature = "hedge", feature = "http", feature = "metrics", feature = "recover", feature = "retry", feature = "timeout"))] {
+//! # #[cfg(all(feature = "circuit-breaker", feature = "fallback", feature = "hedge", feature = "http", feature = "metrics", feature = "recover", feature = "retry", feature = "timeout", feature = "trace-id"))] {
 //! use buttress::{Http, Stack, http::ReplayBody, replay::Bare, retry::Retry, stack::FullClient};
 //! use bytes::Bytes;
 //! use http::{Request, Response};
@@ -105,10 +109,12 @@
 //! # What it costs
 //!
 //! Around a plain service, with every slot filled, nothing is allocated for a call whose first attempt succeeds, nor
-//! for one that is refused. Over HTTP the [`CallContext`](crate::CallContext) in the request's extensions, which carries
-//! the deadline, is four allocations: a map, its table, the context, and the [`Tally`](crate::context::Tally) that all
-//! copies of it share. What retry and hedge keep of the request, its headers as a list, is one each. So a `GET` through
-//! a client with every slot filled is six, without a hedge five, and with neither a deadline nor a retry none.
+//! for one that is refused; but a trace-id is one allocation, the context that it is in. Over HTTP the
+//! [`CallContext`](crate::CallContext) in the request's extensions, which carries trace and deadline, is four
+//! allocations: a map, its table, the context, and the [`Tally`](crate::context::Tally) that all copies of it share.
+//! What retry and hedge keep of the request, its headers as a list, is one each; the values of the headers that a
+//! trace-id writes are one for an attempt and one for an answer. So a `GET` through a client with every slot filled but
+//! the trace-id is six, without a hedge five, and with neither a deadline nor a retry none.
 //!
 //! # Why it is built like this
 //!
@@ -134,7 +140,8 @@ mod table;
     feature = "metrics",
     feature = "recover",
     feature = "retry",
-    feature = "timeout"
+    feature = "timeout",
+    feature = "trace-id"
 ))]
 mod config;
 #[cfg(all(
@@ -144,7 +151,8 @@ mod config;
     feature = "metrics",
     feature = "recover",
     feature = "retry",
-    feature = "timeout"
+    feature = "timeout",
+    feature = "trace-id"
 ))]
 mod full;
 mod keeps;
@@ -159,7 +167,7 @@ use std::sync::Arc;
 pub use keeps::{Keeping, Keeps, Kept, Mode, Untouched};
 #[cfg(feature = "http")]
 pub use kind::Server;
-pub use kind::{Calls, Client, Handles, Kind};
+pub use kind::{Attempts, Calls, Client, Handles, Kind};
 #[cfg(feature = "timeout")]
 pub use limit::TimeLimit;
 pub use slot::{Place, Slot};
@@ -343,6 +351,7 @@ impl<P, S> Stack<Server<P>, S> {
     feature = "metrics",
     feature = "recover",
     feature = "retry",
-    feature = "timeout"
+    feature = "timeout",
+    feature = "trace-id"
 ))]
 mod tests;

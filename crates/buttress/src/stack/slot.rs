@@ -4,7 +4,7 @@ use tower_layer::Identity;
 
 // A build may leave out those who ask for them.
 #[allow(unused_imports)]
-use super::{Client, Kind};
+use super::{Attempts, Client, Kind};
 use crate::{
     error::ErrorLayer,
     registry::{Policy, Registry},
@@ -176,5 +176,34 @@ impl<K: Kind> Slot<K> for Option<crate::timeout::Timeout> {
         settle!(self, place);
         let layer = Self::Layer::new(self.clone(), kind.protocol().clone());
         if K::INBOUND { layer.inbound() } else { layer }
+    }
+}
+
+#[cfg(feature = "trace-id")]
+impl<P: Clone, M> Slot<Client<P, M>> for Option<crate::trace_id::TraceId> {
+    type Layer = crate::trace_id::TraceIdLayer<P>;
+
+    fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
+        settle!(self, place);
+        Self::Layer::new(self.clone(), kind.protocol.clone())
+    }
+}
+
+#[cfg(feature = "trace-id")]
+impl<P: Clone, M> Slot<Attempts<Client<P, M>>> for Option<crate::trace_id::TraceId> {
+    type Layer = crate::trace_id::AttemptLayer<P>;
+
+    fn to_layer(&self, Attempts(kind): &Attempts<Client<P, M>>, _: &Place) -> Self::Layer {
+        Self::Layer::new(self.clone(), kind.protocol.clone())
+    }
+}
+
+#[cfg(all(feature = "http", feature = "trace-id"))]
+impl<P: Clone> Slot<super::Server<P>> for Option<crate::trace_id::TraceId> {
+    type Layer = crate::trace_id::TraceIdLayer<P, crate::trace_id::Inbound>;
+
+    fn to_layer(&self, kind: &super::Server<P>, place: &Place) -> Self::Layer {
+        settle!(self, place);
+        crate::trace_id::TraceIdLayer::new(self.clone(), kind.protocol.clone()).inbound()
     }
 }

@@ -14,7 +14,7 @@ use tower_layer::Identity;
 use super::Server;
 #[cfg(feature = "timeout")]
 use super::TimeLimit;
-use super::{Build, Calls, Client, Keeps, Place, Slot, Stack};
+use super::{Attempts, Build, Calls, Client, Keeps, Place, Slot, Stack};
 // A build may leave out those who ask for them.
 #[allow(unused_imports)]
 use super::Handles;
@@ -35,6 +35,8 @@ use crate::recover::Recover;
 use crate::retry::Retry;
 #[cfg(feature = "timeout")]
 use crate::timeout::{Deadline, Timeout};
+#[cfg(feature = "trace-id")]
+use crate::trace_id::TraceId;
 
 with_every_concern! {
     use super::full::{Fill, FillSlot};
@@ -47,6 +49,13 @@ slots! {
             /// Puts a layer of your own above everything else. Use a [`tower_layer::Stack`] or a `ServiceBuilder` for
             /// several.
             fn outside<L>(layer: L) -> L = layer;
+        }
+
+        trace_id: TraceIdSlot = Identity [Option<TraceId> | Option<TraceId>] {
+            /// Gives each call its place in a trace: a server reads it from the request and answers with the id, a client
+            /// writes it into the request of each attempt. `None` is off.
+            #[cfg(feature = "trace-id")]
+            fn trace_id(trace_id: impl Into<Option<TraceId>>) -> Option<TraceId> = trace_id.into();
         }
 
         respond: RespondSlot = Identity [Identity | RespondSlot] {
@@ -152,6 +161,7 @@ slots! {
     // The orders, outside in; the user's own layers are outside and inside of them.
 
     client {
+        trace_id: TraceIdSlot,
         metrics: MetricsSlot,
         recover: RecoverSlot,
         fallback: FallbackSlot between ((), (RetrySlot, HedgeSlot)),
@@ -161,10 +171,12 @@ slots! {
         breaker: BreakerSlot,
         attempt: AttemptSlot,
         recover: RecoverSlot,
+        trace_id: TraceIdSlot of each attempt,
         error: ErrorSlot,
     }
 
     server {
+        trace_id: TraceIdSlot,
         respond: RespondSlot,
         metrics: MetricsSlot,
         recover: RecoverSlot,
@@ -178,4 +190,4 @@ slots! {
 
 /// What a server's stack begins with.
 #[cfg(feature = "http")]
-pub(super) type Responding<P> = Slots<Identity, RespondLayer<<P as Edge>::Responder>>;
+pub(super) type Responding<P> = Slots<Identity, Identity, RespondLayer<<P as Edge>::Responder>>;

@@ -121,42 +121,47 @@ macro_rules! setter {
 }
 
 /// The order of the layers in one kind of stack, between the user's own. Of a slot whose layer may send requests again
-/// it says which such slots are further out, and which further in.
+/// it says which such slots are further out, and which further in; of a slot that has a place for each attempt besides,
+/// that this is it.
 macro_rules! order {
     (
         [$($Slot:ident)*] [$($generic:ident: $Trait:ident),*] $Kind:ty:
-        $($at:ident: $At:ident $(between ($Outer:ty, $Inner:ty))?,)*
+        $($at:ident: $At:ident $(between ($Outer:ty, $Inner:ty))? $(of $each:ident attempt)?,)*
     ) => {
         impl<$($generic: $Trait,)* $($Slot),*> Build<$Kind> for Slots<$($Slot),*>
         where
-            $($At: Slot<kind_at!($Kind $(, $Outer, $Inner)?)>,)*
+            $($At: Slot<kind_at!($Kind $(, $Outer, $Inner)? $(; $each)?)>,)*
             $($($At: Keeps, $Outer: Keeps, $Inner: Keeps,)?)*
         {
             type Layers = Chain!(
                 Outside,
-                $(<$At as Slot<kind_at!($Kind $(, $Outer, $Inner)?)>>::Layer,)*
+                $(<$At as Slot<kind_at!($Kind $(, $Outer, $Inner)? $(; $each)?)>>::Layer,)*
                 Inside,
             );
 
             fn build(self, kind: &$Kind, mut place: Place) -> ServiceBuilder<Self::Layers> {
-                $(self.$at.prepare(&mut place);)*
+                $(Slot::<kind_at!($Kind $(, $Outer, $Inner)? $(; $each)?)>::prepare(&self.$at, &mut place);)*
                 ServiceBuilder::new()
                     .layer(self.outside)
-                    $(.layer(self.$at.to_layer(at!(kind $(, $Outer, $Inner)?), &place)))*
+                    $(.layer(self.$at.to_layer(at!(kind $(, $Outer, $Inner)? $(; $each)?), &place)))*
                     .layer(self.inside)
             }
         }
     };
 }
 
-/// The kind of stack as a slot sees it, whose layer may send requests again.
+/// The kind of stack as a slot sees it, whose layer may send requests again, or is there for each attempt.
 macro_rules! kind_at {
+    ($Kind:ty; $each:ident) => { Attempts<$Kind> };
     ($Kind:ty) => { $Kind };
     ($Kind:ty, $Outer:ty, $Inner:ty) => { <$Kind as Calls>::Between<$Outer, $Inner> };
 }
 
 /// The same, the value.
 macro_rules! at {
+    ($kind:ident; $each:ident) => {
+        &Attempts($kind.clone())
+    };
     ($kind:ident) => {
         $kind
     };
@@ -199,7 +204,8 @@ macro_rules! with_every_concern {
             feature = "metrics",
             feature = "recover",
             feature = "retry",
-            feature = "timeout"
+            feature = "timeout",
+            feature = "trace-id"
         ))]
         $item
     )*};

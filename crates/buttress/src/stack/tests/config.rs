@@ -3,7 +3,10 @@
 use tower_layer::Identity;
 
 use super::*;
-use crate::{ConfigError, config, value::Table};
+use crate::{
+    ConfigError, config,
+    value::{Table, Value},
+};
 
 fn client(table: &Table) -> Result<ClientConfig, ConfigError> {
     config::read(table, ClientConfig::read)
@@ -55,6 +58,7 @@ fn a_client_is_what_its_file_says() {
 fn an_absent_section_is_a_policy_that_is_off() {
     let config = client(&Table::new()).expect("valid");
     assert!(config.metrics.is_some() && config.recover.is_some());
+    assert!(config.trace_id.is_none());
     assert!(config.timeouts.attempt.is_none() && config.timeouts.total.is_none());
     assert!(config.fallback.is_none() && config.retry.is_none());
     assert!(config.hedge.is_none() && config.circuit_breaker.is_none());
@@ -70,6 +74,48 @@ fn a_file_has_the_last_word_and_leaves_the_users_own_alone() {
         .config(client(&Table::new().with("metrics", false)).expect("valid"));
     assert!(stack.slots.retry.is_none() && stack.slots.metrics.is_none());
     let _: FullClient<Plain, crate::replay::Same, Identity, Identity, _> = stack.build();
+}
+
+#[test]
+fn metrics_are_a_switch_or_a_section_and_ids_a_section() {
+    let read = |name: &'static str, value: Table| client(&Table::new().with(name, value));
+    let off = client(&Table::new().with("metrics", false)).expect("valid");
+    assert!(off.metrics.is_none());
+    let on = client(&Table::new().with("metrics", true)).expect("valid");
+    assert!(on.metrics.is_some());
+
+    let shown = Table::new()
+        .with("prefix", "middleware")
+        .with("buckets", vec![Value::from("5ms"), "50ms".into()])
+        .with("route_labels", 10_u64);
+    let config = read("metrics", shown).expect("valid");
+    let registry = Registry::new();
+    let export = config.export.clone().build(&registry).expect("valid");
+    registry.register("db", config.metrics.as_ref().expect("on"));
+    let reading = export.read();
+    let requests = &reading.metrics()[0];
+    assert!(requests.name.starts_with("middleware_"), "{requests:?}");
+    assert!(requests.series[0].labels.iter().any(|(key, _)| *key == "route"));
+
+    let marked = Table::new().with("sampled", 0.25).with("accept", false);
+    let config = read("trace_id", marked).expect("valid");
+    let trace_id = config.trace_id.clone().expect("a section");
+    assert_eq!(trace_id.options(), TraceId::builder().sampled(0.25).accept(false));
+    let _: FullClient<Plain> = Stack::new("db").config(config).build();
+    assert_eq!(&*trace_id.name(), "db");
+
+    let wrong = Table::new()
+        .with("metrics", Table::new().with("prefix", "9").with("bukets", 1_u64))
+        .with("trace_id", Table::new().with("sampled", 2_u64));
+    let problems = problems(client(&wrong));
+    for problem in [
+        "metrics.prefix: found ",
+        "metrics.bukets: found an unknown key",
+        "trace_id.sampled: found 2",
+    ] {
+        assert!(problems.contains(problem), "{problem} in {problems}");
+    }
+    assert!(client(&Table::new().with("metrics", "often")).is_err());
 }
 
 #[test]

@@ -51,6 +51,12 @@ fn around_a_plain_service_nothing_is_allocated() {
 }
 
 #[test]
+fn a_trace_costs_the_context_that_it_is_in() {
+    let stack: FullClient<Plain> = on!(Stack::new("x")).trace_id(TraceId::w3c()).full().build();
+    assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 1);
+}
+
+#[test]
 fn a_refusal_allocates_nothing() {
     let breaker = CircuitBreaker::new();
     breaker.force_open();
@@ -58,16 +64,16 @@ fn a_refusal_allocates_nothing() {
     assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
 }
 
-/// There are two attempts in it, and five timers; what is beside them should be a few cache lines, for it is moved
+/// There are two attempts in it, each with a span, and five timers; what is beside them should be a few cache lines, for it is moved
 /// about.
 #[test]
 fn the_futures_of_a_whole_stack_are_of_bearable_size() {
     type Around<S> = <FullClient<Plain> as Layer<S>>::Service;
     type Future<S> = <Around<S> as Service<u32>>::Future;
     let future = size_of::<Future<Bottom>>() - size_of::<Ready<Result<u32, Infallible>>>();
-    assert!(future <= 1176, "{future} bytes");
+    assert!(future <= 1384, "{future} bytes");
     let service = size_of::<Around<Bottom>>() - size_of::<Bottom>();
-    assert!(service <= 120, "{service} bytes");
+    assert!(service <= 136, "{service} bytes");
 }
 
 #[cfg(feature = "http")]
@@ -97,6 +103,8 @@ mod over_http {
     const CONTEXT: u64 = 4;
     /// The headers that are kept to send the request again, as a list.
     const COPY: u64 = 1;
+    /// A map of headers that had none: its table and its entries.
+    const HEADERS: u64 = 2;
 
     /// Of a stack around an HTTP client that is answered.
     macro_rules! allocated {
@@ -123,6 +131,10 @@ mod over_http {
         assert_eq!(allocated!(client().retry(Retry::standard())), COPY);
         assert_eq!(allocated!(on!(client()).total_timeout(None).hedge(None)), COPY);
         assert_eq!(allocated!(on!(client()).retry(None).hedge(None)), CONTEXT);
+        // Of a trace, which has its place in the context, the one with the values of both headers.
+        let traced = || on!(client()).trace_id(TraceId::w3c());
+        assert_eq!(allocated!(traced().full()), CONTEXT + 2 * COPY + 1);
+        assert_eq!(allocated!(traced().retry(None).hedge(None)), CONTEXT + 1);
     }
 
     #[test]
@@ -143,5 +155,15 @@ mod over_http {
             .build()
             .service(answering());
         assert_eq!(allocations(&mut service, get), CONTEXT);
+        // The id in the answer, and the answer's map of headers.
+        let traced = || stack().trace_id(TraceId::w3c());
+        let mut service = traced().full().build().service(answering());
+        assert_eq!(allocations(&mut service, get), CONTEXT + 1 + HEADERS);
+        let mut service = traced()
+            .deadline(SECOND)
+            .expect("a limit")
+            .build()
+            .service(answering());
+        assert_eq!(allocations(&mut service, get), CONTEXT + 1 + HEADERS);
     }
 }

@@ -2,6 +2,8 @@ mod config;
 mod cost;
 mod order;
 #[cfg(feature = "http")]
+mod traced;
+#[cfg(feature = "http")]
 mod wire;
 
 use std::{
@@ -27,6 +29,7 @@ use crate::{
     recover::Recover,
     registry::Drill,
     retry::Retry,
+    trace_id::TraceId,
 };
 
 fn breaker() -> CircuitBreaker {
@@ -237,6 +240,7 @@ async fn snapshots_are_json() {
 async fn off_is_the_same_type_as_on() {
     let second = Duration::from_secs(1);
     let on = Stack::new("x")
+        .trace_id(TraceId::w3c())
         .metrics(Metrics::new())
         .recover()
         .total_timeout(second)
@@ -249,6 +253,7 @@ async fn off_is_the_same_type_as_on() {
         .full()
         .build();
     let off: FullClient<Plain> = Stack::new("x")
+        .trace_id(None)
         .metrics(None)
         .recover_with(None)
         .fallback(None::<Fallback<NoAnswer>>)

@@ -462,6 +462,7 @@ async fn all_that_a_stack_has_is_shown_under_its_name() {
     let registry = Registry::new();
     let service = Stack::new("db")
         .registry(&registry)
+        .trace_id(TraceId::w3c())
         .metrics(Metrics::new())
         .recover()
         .total_timeout(ms(1000))
@@ -487,6 +488,7 @@ async fn all_that_a_stack_has_is_shown_under_its_name() {
     assert_eq!(db["timeout"]["timedOut"], 1);
     assert_eq!(db["deadline"]["total"], "1s");
     assert_eq!(db["deadline"]["timedOut"], 0);
+    assert_eq!(db["traceId"]["made"], 1);
 }
 
 #[test]
