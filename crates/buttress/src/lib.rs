@@ -89,7 +89,7 @@
 #[cfg_attr(not(feature = "pool"), allow(dead_code))]
 pub mod admission;
 #[cfg_attr(
-    not(any(feature = "hedge", feature = "pool", feature = "retry")),
+    not(all(feature = "hedge", feature = "pool", feature = "retry")),
     allow(dead_code)
 )]
 pub mod budget;
