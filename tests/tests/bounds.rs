@@ -16,6 +16,7 @@ use buttress::{
     replay::Bare,
     retry::Retry,
     stack::{FullClient, FullServer},
+    trace_id::TraceId,
 };
 use buttress_tests::{
     bodies::{self, Taking},
@@ -126,6 +127,7 @@ const SECOND: Duration = Duration::from_secs(1);
 macro_rules! common {
     ($stack:expr) => {
         $stack
+            .trace_id(TraceId::w3c())
             .metrics(Metrics::new())
             .circuit_breaker(CircuitBreaker::new())
             .recover()

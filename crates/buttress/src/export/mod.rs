@@ -59,7 +59,7 @@
 //! | `buttress_hedge_budget_balance` | `name` | second attempts that could be made at once |
 //! | `buttress_fallback_answered_total` | `name`, `cause` | calls that a fallback answered, by what they had ended in |
 //! | `buttress_fallback_unanswered_total` | `name`, `reason` | calls that it was for and did not answer: `declined`, `failed`, `not_repeatable` |
-//! | `buttress_timeouts_total` | `name`, `limit` | calls and bodies that were cut off: `attempt`, `deadline`, `body_idle`, `body_total` |
+//! | `buttress_timeouts_total` | `name`, `limit` | calls and bodies that were cut off: `attempt`, `deadline`, `deadline_in_body`, `body_idle`, `body_total` |
 //! | `buttress_deadlines_expired_total` | `name`, `policy` | calls that were not made, for their deadline had passed |
 //! | `buttress_panics_total` | `name`, `place` | panics that were caught |
 //! | `buttress_traces_total` | `name`, `origin` | traces gone on with (`accepted`) and begun (`made`) |
