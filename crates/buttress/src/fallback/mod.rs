@@ -114,7 +114,7 @@ pub use snapshot::Snapshot;
 /// In events and the registry, and the default name.
 const CONCERN: &str = "fallback";
 
-/// A call was answered by the fallback, for the first time in ten seconds or ever.
+/// A call was answered by the fallback, for the first time in ten seconds, or since anybody listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FallingBack {

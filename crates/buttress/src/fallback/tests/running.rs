@@ -95,6 +95,18 @@ async fn the_registry_shows_and_resets_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_begins_to_listen_in_an_outage_hears_of_it_at_once() {
+    let fallback = named();
+    answer(&fallback, BROKEN).await.expect("answered");
+    let heard = Arc::new(Mutex::new(0));
+    let count = heard.clone();
+    fallback.listen(move |_| *count.lock().expect("no panic") += 1);
+    answer(&fallback, BROKEN).await.expect("answered");
+    answer(&fallback, BROKEN).await.expect("answered");
+    assert_eq!(*heard.lock().expect("no panic"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn falling_back_is_news_only_after_a_quiet_time() {
     let fallback = named();
     let events = Arc::new(Mutex::new(Vec::new()));
