@@ -183,6 +183,11 @@ impl Shared {
     }
 
     #[inline]
+    pub(super) fn is_by_load(&self) -> bool {
+        self.hot.by_load.load(Relaxed)
+    }
+
+    #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.hot.plain.load(Relaxed)
     }
