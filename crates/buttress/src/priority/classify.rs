@@ -27,7 +27,7 @@ pub struct By<F>(pub(super) F);
 /// Where the class of a request is looked for, in this order:
 ///
 /// 1. What this process has said already: a [`Priority`] in the request's extensions, else the
-///    [context's](CallContext::priority), be it in the request or [current](CallContext::current).
+///    [context's](crate::CallContext::priority), be it in the request or [current](crate::CallContext::current).
 /// 2. What the client claims in a [field](Self::field), if that is configured: a header, or gRPC metadata.
 /// 3. The table of [routes](Self::route). Where there is a claim too, the route's class is the most it can claim.
 /// 4. The [class of all others](Self::otherwise).
