@@ -3,9 +3,9 @@
 use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
 
 use buttress::{
-    ConfigError,
+    ConfigError, Http,
     config::{self, Section},
-    stack::StackConfig,
+    stack::ClientConfig,
     value::Table,
 };
 use http::uri::{Authority, Scheme, Uri};
@@ -31,7 +31,7 @@ pub(crate) struct Config {
     /// Where requests go.
     pub(crate) endpoint: Endpoint,
     /// What stands around the upstream.
-    pub(crate) policies: StackConfig,
+    pub(crate) policies: ClientConfig<Http>,
 }
 
 impl Config {
@@ -61,7 +61,7 @@ impl Config {
             name = read_name(&mut upstream);
             endpoint = read_endpoint(&mut upstream);
         }
-        let policies = StackConfig::read(root);
+        let policies = ClientConfig::read(root);
         if let (Some(listen), Some(endpoint)) = (listen, &endpoint)
             && endpoint.is_at(listen)
         {
@@ -219,6 +219,8 @@ impl fmt::Display for LoadError {
 
 #[cfg(test)]
 mod tests {
+    use buttress::retry::{RetryBuilder, RetryOn};
+
     use super::*;
 
     fn problems(text: &str) -> String {
@@ -242,6 +244,27 @@ mod tests {
             .half_open_probes(3)
             .open_for(std::time::Duration::from_secs(30));
         assert_eq!(options, expected);
+        // What it shows is what there is by default.
+        let retry = config.policies.retry.expect("a retry").options();
+        let on = RetryOn::nothing().errors(true).timeouts(true);
+        let on = on.http_statuses([502, 503, 504, 429]);
+        assert_eq!(retry, RetryBuilder::standard().retry_on(on));
+        let hedge = config.policies.hedge.expect("a hedge").options();
+        assert_eq!(hedge, buttress::hedge::Hedge::builder());
+        assert!(config.policies.fallback.is_none());
+    }
+
+    #[test]
+    fn what_is_commented_out_of_the_example_file_is_valid_too() {
+        // Of the two windows there can be only one.
+        let commented = |line: &&str| line.starts_with("# ") && !line.starts_with("# time_window");
+        let text = include_str!("gateway.toml").lines();
+        let all: Vec<_> = text
+            .skip_while(|line| !line.is_empty())
+            .map(|line| if commented(&line) { &line[2..] } else { line })
+            .collect();
+        let config = Config::parse(&all.join("\n")).expect("valid");
+        assert!(config.policies.fallback.is_some());
     }
 
     #[test]

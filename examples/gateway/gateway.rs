@@ -2,7 +2,12 @@
 
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
-use buttress::{Registry, Stack, metrics::Metrics, recover::Recover, stack::StackConfig};
+use buttress::{
+    Http, Registry, Stack,
+    metrics::Metrics,
+    recover::Recover,
+    stack::{ClientConfig, ServerConfig},
+};
 use tower::service_fn;
 
 use crate::{
@@ -82,8 +87,8 @@ impl Gateway {
 
 /// What stands in front: books and panic recovery of its own, where the file has them on. The breaker stands around
 /// the upstream, whose state it is about.
-fn in_front(behind: &StackConfig) -> StackConfig {
-    let mut config = StackConfig::default();
+fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
+    let mut config = ServerConfig::default();
     config.metrics = behind.metrics.as_ref().map(|_| Metrics::new());
     config.recover = behind.recover.as_ref().map(|_| Recover::new());
     config

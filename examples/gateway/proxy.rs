@@ -2,7 +2,10 @@
 
 use std::{convert::Infallible, error::Error as StdError, io, net::IpAddr, time::Duration};
 
-use buttress::{BoxError, Error, Http, Registry, Rejected, RejectionKind, Stack, stack::FullClient};
+use buttress::{
+    BoxError, Error, Http, Registry, Rejected, RejectionKind, Stack, http::ReplayBody, replay::Bare,
+    stack::FullClient,
+};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
@@ -36,10 +39,10 @@ const IDLE: Duration = Duration::from_secs(15);
 type Failure = Error<legacy::Error>;
 
 /// hyper's client, with errors that can be a rejection.
-type Transport = MapErr<Client<HttpConnector, Incoming>, fn(legacy::Error) -> Failure>;
+type Transport = MapErr<Client<HttpConnector, ReplayBody<Incoming>>, fn(legacy::Error) -> Failure>;
 
 /// The transport with the policies of the file around it. One type, whichever of them are on, and no box.
-type Upstream = <FullClient<Http, Identity> as Layer<Transport>>::Service;
+type Upstream = <FullClient<Http, Bare, Identity> as Layer<Transport>>::Service;
 
 /// Sends requests to the one upstream.
 #[derive(Clone)]
@@ -58,9 +61,10 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        let stack: FullClient<Http, Identity> = Stack::http_client(config.name.clone())
+        let stack: FullClient<Http, Bare, Identity> = Stack::http_client(config.name.clone())
             .registry(registry)
             .config(config.policies.clone())
+            .any_request_body()
             .keep_error()
             .build();
         Self {

@@ -5,6 +5,8 @@ use crate::workshop::Failed;
 /// One mistake.
 #[derive(Debug, Default)]
 pub(crate) struct Mutation {
+    /// The name of the file that it stands in.
+    pub(crate) list: String,
     pub(crate) title: String,
     pub(crate) changes: Vec<Change>,
     pub(crate) tests: Vec<String>,
@@ -20,7 +22,8 @@ pub(crate) struct Change {
 
 impl Mutation {
     pub(crate) fn mentions(&self, word: &str) -> bool {
-        self.title.contains(word)
+        self.list.contains(word)
+            || self.title.contains(word)
             || self.tests.iter().any(|test| test.contains(word))
             || self.changes.iter().any(|change| change.file.contains(word))
     }
@@ -37,8 +40,11 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Mutation>, Failed> {
     for list in lists {
         let text = fs::read_to_string(&list)?;
         for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
-            let mutation =
+            let mut mutation =
                 parse(block).map_err(|Failed(why)| format!("{}: {why} in\n{block}", list.display()))?;
+            if let Some(name) = list.file_name() {
+                mutation.list = name.to_string_lossy().into_owned();
+            }
             mutations.push(mutation);
         }
     }

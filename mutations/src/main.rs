@@ -1,7 +1,7 @@
 //! Breaks the library on purpose, one mistake at a time, and demands that the test named for it goes red.
 //!
-//! `cargo run -p buttress-mutations` tries all of `mutations/*.txt`, `cargo run -p buttress-mutations -- WORD` those
-//! whose title, file or test has the word in it. It works on a copy of the repository below `target/mutations`, so
+//! `cargo run -p buttress-mutations` tries all of `mutations/*.txt`, `cargo run -p buttress-mutations -- WORD...` those
+//! whose list, title, file or test has one of the words in it. It works on a copy of the repository below `target/mutations`, so
 //! nothing here is touched. Exit code 1 if a mutation survived, did not compile, or did not find its place.
 //!
 //! # The lists
@@ -13,7 +13,7 @@
 //! file: the file below crates/buttress/src
 //! old: text that must be there exactly once; more such lines belong to it
 //! new: what stands there instead; left out, nothing does
-//! test: a test that must fail; more such lines, each must
+//! test: a test that must fail, by as much of its path as no other has; more such lines, each must
 //! ```
 //!
 //! After a `new:` (or a second `file:`) the next `old:` begins a further change of the same mutation.
@@ -44,13 +44,13 @@ fn run() -> Result<bool, Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("the manifest has no folder above it")?;
-    let word = env::args().nth(1).unwrap_or_default();
+    let words: Vec<String> = env::args().skip(1).collect();
     let mutations: Vec<Mutation> = list::read(&root.join("mutations"))?
         .into_iter()
-        .filter(|m| m.mentions(&word))
+        .filter(|m| words.is_empty() || words.iter().any(|word| m.mentions(word)))
         .collect();
     if mutations.is_empty() {
-        return Err(format!("no mutation mentions `{word}`").into());
+        return Err(format!("no mutation mentions {}", words.join(", ")).into());
     }
     let mut workshop = Workshop::open(root)?;
     workshop.expect_green(mutations.iter().flat_map(|m| &m.tests))?;

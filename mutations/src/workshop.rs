@@ -79,7 +79,7 @@ impl Workshop {
             let found: Vec<_> = known
                 .lines()
                 .filter_map(|line| line.strip_suffix(": test"))
-                .filter(|name| name.ends_with(&format!("::{test}")))
+                .filter(|name| *name == test || name.ends_with(&format!("::{test}")))
                 .collect();
             let [name] = found[..] else {
                 return Err(format!("{} tests are called `{test}`, not one", found.len()).into());
@@ -142,6 +142,9 @@ impl Workshop {
             ])
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.build)
+            // Nobody debugs these.
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_PROFILE_TEST_DEBUG", "0")
             .output()?;
         let text = String::from_utf8_lossy(&built.stderr);
         if !built.status.success() {

@@ -14,7 +14,7 @@ mod generated {
 }
 
 /// The service. A text of `fail` is answered with `UNAVAILABLE`, one of `panic` by a panic, both wherever in a
-/// stream it comes.
+/// stream it comes. One of `hang` is never answered where one message is all there is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 
@@ -39,7 +39,11 @@ fn echo(message: Message) -> Result<Message, Status> {
 #[tonic::async_trait]
 impl generated::echo_server::Echo for Echo {
     async fn unary(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
-        echo(request.into_inner()).map(Response::new)
+        let message = request.into_inner();
+        if message.text == "hang" {
+            std::future::pending::<()>().await;
+        }
+        echo(message).map(Response::new)
     }
 
     type ServerStreamStream = Messages;

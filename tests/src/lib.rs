@@ -4,8 +4,10 @@
 //! the test. What a test waits for it is told through a channel; nothing here sleeps.
 #![forbid(unsafe_code)]
 
+pub mod bodies;
 pub mod books;
 pub mod echo;
+pub mod pipe;
 pub mod reqwest_view;
 pub mod scripted;
 pub mod server;

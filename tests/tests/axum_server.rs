@@ -152,6 +152,7 @@ async fn a_handler_that_panics_is_500_and_its_connection_lives() {
         .metrics(books.metrics.clone())
         .circuit_breaker(books.breaker.clone())
         .recover_with(recover.clone())
+        .full()
         .build();
     let app = Router::new()
         .route("/", hello())

@@ -1,6 +1,6 @@
 //! The hosts' bounds, word for word, and stacks that meet them: what is tested here is that it compiles.
 
-use std::{convert::Infallible, rc::Rc};
+use std::{convert::Infallible, pin::Pin, rc::Rc, time::Duration};
 
 use axum::{
     Router,
@@ -10,11 +10,15 @@ use axum::{
 use buttress::{
     Grpc, Http, Outcome, Plain, Stack,
     circuit_breaker::CircuitBreaker,
-    http::{ClassifyHead, ResponseHead, StatusVerdict},
+    hedge::Hedge,
+    http::{ClassifyHead, ReplayBody, ResponseHead, StatusVerdict},
     metrics::Metrics,
+    replay::Bare,
+    retry::Retry,
     stack::{FullClient, FullServer},
 };
 use buttress_tests::{
+    bodies::{self, Taking},
     echo::{Echo, EchoClient, EchoServer},
     reqwest_view::ReqwestView,
     server,
@@ -116,8 +120,10 @@ where
 
 // ===== stacks that meet it =====
 
-/// Every policy on.
-macro_rules! full {
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What every kind of stack has a place for.
+macro_rules! common {
     ($stack:expr) => {
         $stack
             .metrics(Metrics::new())
@@ -126,10 +132,25 @@ macro_rules! full {
     };
 }
 
-/// Every policy off.
-macro_rules! off {
+/// Every policy of a server on.
+macro_rules! server {
     ($stack:expr) => {
-        $stack.metrics(None).circuit_breaker(None).recover_with(None)
+        common!($stack)
+            .deadline(SECOND)
+            .and_then(|stack| stack.handler_timeout(SECOND))
+            .expect("a second is a limit")
+    };
+}
+
+/// Every policy of a client on.
+macro_rules! client {
+    ($stack:expr) => {
+        common!($stack)
+            .retry(Retry::standard())
+            .hedge(Hedge::new())
+            .total_timeout(SECOND)
+            .and_then(|stack| stack.attempt_timeout(SECOND))
+            .expect("a second is a limit")
     };
 }
 
@@ -151,26 +172,28 @@ fn hyper<B: Body<Data = Bytes> + Send>() -> Hyper<B> {
 fn axum_takes_a_stack_whatever_is_in_it() {
     let routes = || Router::<()>::new().route("/", axum::routing::get(|| async { "hello" }));
     let _: Router = routes().layer(for_axum(Stack::http_server("s").build()));
-    let _: Router = routes().layer(for_axum(full!(Stack::http_server("s")).build()));
-    let _: Router = routes().layer(for_axum(off!(Stack::http_server("s")).build()));
-    let _: Router = routes().route_layer(full!(Stack::http_server("s")).build());
+    let _: Router = routes().layer(for_axum(server!(Stack::http_server("s")).build()));
+    let _: Router = routes().layer(for_axum(Stack::http_server("s").full().build()));
+    let _: Router = routes().route_layer(server!(Stack::http_server("s")).build());
     let _: Router = routes().layer(for_axum(
-        full!(Stack::http_server("s"))
+        server!(Stack::http_server("s"))
             .outside(untouched())
             .inside(untouched())
             .build(),
     ));
     // Stacks one around the other; inside a builder of the user's own.
-    let _: Router = routes().layer(full!(Stack::http_server("inner")).build()).layer(
-        tower::ServiceBuilder::new()
-            .layer(untouched())
-            .layer(full!(Stack::http_server("outer")).build()),
-    );
+    let _: Router = routes()
+        .layer(server!(Stack::http_server("inner")).build())
+        .layer(
+            tower::ServiceBuilder::new()
+                .layer(untouched())
+                .layer(server!(Stack::http_server("outer")).build()),
+        );
     let _: MethodRouter =
-        axum::routing::get(|| async { "hello" }).layer(full!(Stack::http_server("s")).build());
+        axum::routing::get(|| async { "hello" }).layer(server!(Stack::http_server("s")).build());
     // A judgement and a form of refusal of the user's own.
     let _: Router = routes().layer(for_axum(
-        full!(Stack::http_server("s"))
+        server!(Stack::http_server("s"))
             .protocol(Http::classify(|_: ResponseHead<'_>| Outcome::SUCCESS))
             .respond_with(|_: &buttress::Rejected| Response::new(Bytes::new()))
             .build(),
@@ -196,50 +219,81 @@ async fn tonic_takes_a_stack_on_both_sides() {
         })
         .await
     };
-    serve(full!(Stack::grpc_server("s")).build()).await;
-    serve(off!(Stack::grpc_server("s")).build()).await;
+    serve(server!(Stack::grpc_server("s")).build()).await;
+    serve(Stack::grpc_server("s").full().build()).await;
     for_tonic_server(Stack::grpc_server("s").build());
     for_tonic_server(
-        full!(Stack::grpc_server("s"))
+        server!(Stack::grpc_server("s"))
             .outside(untouched())
             .inside(untouched())
             .build(),
     );
 
-    let stack: FullClient<Grpc> = full!(Stack::grpc_client("s")).build();
+    let stack: FullClient<Grpc, _> = client!(Stack::grpc_client("s"))
+        .request_body(tonic::body::Body::new)
+        .full()
+        .build();
     let service = for_interceptor(for_generated_client(for_all::<_, Request<tonic::body::Body>>(
-        stack.service(channel()),
+        stack.clone().service(channel()),
     )));
     let _ = EchoClient::new(service);
-    let off: FullClient<Grpc> = off!(Stack::grpc_client("s")).build();
+    let off: FullClient<Grpc, _> = Stack::grpc_client("s").body_mode(bodies::tonic()).full().build();
     let _ = EchoClient::new(for_generated_client(off.service(channel())));
     let _ = EchoClient::new(for_generated_client(
         Stack::grpc_client("s").build().service(channel()),
     ));
-    let outer = full!(Stack::grpc_client("outer")).keep_error().build();
+    let outer = client!(Stack::grpc_client("outer"))
+        .request_body(tonic::body::Body::new)
+        .keep_error()
+        .build();
     let _ = EchoClient::new(outer.service(stack.service(channel())));
 }
 
 #[tokio::test]
 async fn http_clients_take_a_stack_and_hyper_serves_one() {
-    let stack = || full!(Stack::http_client("s")).build();
+    // No policy that calls again: the body is what it was.
+    let stack = || common!(Stack::http_client("s")).build();
     for_all::<_, Request<Full<Bytes>>>(stack().service(hyper::<Full<Bytes>>()));
     for_all::<_, Request<axum::body::Body>>(stack().service(hyper::<axum::body::Body>()));
     for_all::<_, Request<reqwest::Body>>(stack().service(ReqwestView::new(reqwest::Client::new())));
     for_all::<_, Request<String>>(stack().service(ReqwestView::new(reqwest::Client::new())));
+    // With one, it is one of three.
+    for_all::<_, Request<Full<Bytes>>>(
+        client!(Stack::http_client("s"))
+            .any_request_body()
+            .build()
+            .service(hyper::<ReplayBody<Full<Bytes>>>()),
+    );
+    for_all::<_, Request<axum::body::Body>>(
+        client!(Stack::http_client("s"))
+            .request_body(axum::body::Body::new)
+            .build()
+            .service(hyper::<axum::body::Body>()),
+    );
+    for_all::<_, Request<String>>(
+        client!(Stack::http_client("s"))
+            .request_body(reqwest::Body::wrap)
+            .build()
+            .service(ReqwestView::new(reqwest::Client::new())),
+    );
+    type Boxed = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+    for_all::<_, Request<Boxed>>(client!(Stack::http_client("s")).build().service(hyper::<Boxed>()));
     let answer = async |_: Request<hyper::body::Incoming>| Ok::<_, Infallible>(Response::new(String::new()));
     for_hyper_server(
-        full!(Stack::http_server("s"))
+        server!(Stack::http_server("s"))
             .build()
             .service(tower::service_fn(answer)),
     );
-    // reqwest's own requests and responses are plain to us: no body is watched, but all else works.
-    let plain = full!(Stack::new("s")).build().service(reqwest::Client::new());
+    // reqwest's own requests and responses are plain to us: no body is watched, but all else works. They cannot be
+    // cloned, so there is no retry.
+    let plain = common!(Stack::new("s")).build().service(reqwest::Client::new());
     for_all::<_, reqwest::Request>(plain);
 }
 
+type Replayed = ReplayBody<Full<Bytes>>;
+
 type Answer =
-    <<FullClient<Http> as Layer<Hyper<Full<Bytes>>>>::Service as Service<Request<Full<Bytes>>>>::Response;
+    <<FullClient<Http, Bare> as Layer<Hyper<Replayed>>>::Service as Service<Request<Full<Bytes>>>>::Response;
 
 #[test]
 fn what_a_client_was_answered_can_be_passed_on_by_any_host() {
@@ -266,29 +320,43 @@ impl ClassifyHead for Lenient {
 
 /// Everything in a struct, without a box.
 struct Named {
-    _grpc: <FullClient<Grpc> as Layer<Channel>>::Service,
-    _hyper: <FullClient<Http<Lenient>> as Layer<Hyper<Full<Bytes>>>>::Service,
-    _reqwest: <FullClient<Http> as Layer<ReqwestView>>::Service,
-    _plain: <FullClient<Plain> as Layer<reqwest::Client>>::Service,
+    _grpc: <FullClient<Grpc, Taking<tonic::body::Body>> as Layer<Channel>>::Service,
+    _hyper: <FullClient<Http<Lenient>, Bare> as Layer<Hyper<Replayed>>>::Service,
+    _reqwest: <FullClient<Http, Taking<reqwest::Body, Full<Bytes>>> as Layer<ReqwestView>>::Service,
+    _plain: <FullClient<Plain> as Layer<Answering>>::Service,
     _api: FullServer<Http>,
     _services: FullServer<Grpc>,
 }
 
+type Answering = tower::util::ServiceFn<fn(u32) -> std::future::Ready<Result<u32, Infallible>>>;
+
 #[tokio::test]
 async fn whole_stacks_have_types_that_can_be_named() {
     fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let answer: fn(u32) -> _ = |n| std::future::ready(Ok(n));
     let on = Named {
-        _grpc: full!(Stack::grpc_client("s")).build().service(channel()),
-        _hyper: full!(Stack::http_client("s"))
+        _grpc: client!(Stack::grpc_client("s"))
+            .body_mode(bodies::tonic())
+            .full()
+            .build()
+            .service(channel()),
+        _hyper: client!(Stack::http_client("s"))
             .protocol(Http::with(Lenient))
+            .any_request_body()
+            .full()
             .build()
             .service(hyper()),
-        _reqwest: full!(Stack::http_client("s"))
+        _reqwest: client!(Stack::http_client("s"))
+            .request_body::<fn(_) -> _>(reqwest::Body::wrap)
+            .full()
             .build()
             .service(ReqwestView::new(reqwest::Client::new())),
-        _plain: full!(Stack::new("s")).build().service(reqwest::Client::new()),
-        _api: full!(Stack::http_server("s")).build(),
-        _services: full!(Stack::grpc_server("s")).build(),
+        _plain: client!(Stack::new("s"))
+            .full()
+            .build()
+            .service(tower::service_fn(answer)),
+        _api: server!(Stack::http_server("s")).build(),
+        _services: server!(Stack::grpc_server("s")).build(),
     };
     shared(&on._grpc);
     shared(&on._hyper);
@@ -303,7 +371,7 @@ fn a_plain_service_need_be_neither_send_nor_clone_nor_static() {
     let mut seen = Vec::new();
     let borrowed = &mut seen;
     let not_send = Rc::new(());
-    let mut service = full!(Stack::new("s"))
+    let mut service = common!(Stack::new("s"))
         .build()
         .service(tower::service_fn(|text: &'static str| {
             borrowed.push(text);

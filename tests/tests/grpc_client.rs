@@ -11,6 +11,7 @@ use buttress::{
     stack::FullClient,
 };
 use buttress_tests::{
+    bodies::{self, Taking},
     books::{Books, CANCELLED, Ends, FAILURE, NEUTRAL, SUCCESS, THROTTLED},
     echo::{EchoClient, Message, say},
     scripted::{Call, Upstream, Version, grpc, message, status},
@@ -24,16 +25,18 @@ use tonic::{
 };
 use tower_layer::Layer;
 
-type Client = EchoClient<<FullClient<Grpc> as Layer<Channel>>::Service>;
+type Client = EchoClient<<FullClient<Grpc, Taking<tonic::body::Body>> as Layer<Channel>>::Service>;
 
 fn client(upstream: &Upstream, breaker: &CircuitBreaker, metrics: &Metrics) -> Client {
     let channel = Endpoint::from_shared(format!("http://{}", upstream.address))
         .expect("an address")
         .connect_lazy();
-    let stack: FullClient<Grpc> = Stack::grpc_client("upstream")
+    let stack: FullClient<Grpc, _> = Stack::grpc_client("upstream")
         .metrics(metrics.clone())
         .recover_with(Recover::new())
         .circuit_breaker(breaker.clone())
+        .body_mode(bodies::tonic())
+        .full()
         .build();
     EchoClient::new(stack.service(channel))
 }

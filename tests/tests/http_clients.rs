@@ -6,8 +6,10 @@ use std::{net::SocketAddr, time::Duration};
 use buttress::{
     Error, Http, RejectionKind, Stack,
     circuit_breaker::{CircuitBreaker, State},
+    http::ReplayBody,
     metrics::Metrics,
     recover::Recover,
+    replay::Bare,
     stack::FullClient,
 };
 use buttress_tests::{
@@ -30,11 +32,13 @@ use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 type Client = BoxCloneSyncService<Request<Full<Bytes>>, Response<BoxBody>, BoxError>;
 type BoxBody = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
 
-fn stack(breaker: &CircuitBreaker, metrics: &Metrics) -> FullClient<Http> {
+fn stack(breaker: &CircuitBreaker, metrics: &Metrics) -> FullClient<Http, Bare> {
     Stack::http_client("upstream")
         .metrics(metrics.clone())
         .circuit_breaker(breaker.clone())
         .recover_with(Recover::new())
+        .any_request_body()
+        .full()
         .build()
 }
 
@@ -55,7 +59,7 @@ where
     BoxCloneSyncService::new(boxed)
 }
 
-fn hyper(version: Version) -> legacy::Client<HttpConnector, Full<Bytes>> {
+fn hyper(version: Version) -> legacy::Client<HttpConnector, ReplayBody<Full<Bytes>>> {
     legacy::Client::builder(TokioExecutor::new())
         .http2_only(version == Version::Http2)
         .build_http()
@@ -65,13 +69,12 @@ fn hyper(version: Version) -> legacy::Client<HttpConnector, Full<Bytes>> {
 fn clients(breaker: &CircuitBreaker, metrics: &Metrics) -> [(Version, Client); 3] {
     let stack = || stack(breaker, metrics);
     let reqwest = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let reqwest = stack()
-        .service(ReqwestView::new(reqwest))
-        .map_request(|request: Request<Full<Bytes>>| request.map(reqwest::Body::wrap));
+    let reqwest = ReqwestView::new(reqwest)
+        .map_request(|request: Request<ReplayBody<Full<Bytes>>>| request.map(reqwest::Body::wrap));
     [
         (Version::Http1, boxed(stack().service(hyper(Version::Http1)))),
         (Version::Http2, boxed(stack().service(hyper(Version::Http2)))),
-        (Version::Http1, boxed(reqwest)),
+        (Version::Http1, boxed(stack().service(reqwest))),
     ]
 }
 

@@ -286,6 +286,7 @@ async fn hyper_alone_serves_refusals_and_panics() {
         .metrics(books.metrics.clone())
         .circuit_breaker(books.breaker.clone())
         .recover_with(Recover::new())
+        .full()
         .build();
     let service = stack.service(service_fn(
         async |_: Request<Incoming>| -> Result<Response<Full<Bytes>>, _> {

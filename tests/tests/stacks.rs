@@ -13,9 +13,11 @@ use std::{
 use buttress::{
     CallError, Error, Http, Rejected, RejectionKind, Stack,
     circuit_breaker::{CircuitBreaker, State},
+    http::ReplayBody,
     metrics::Metrics,
     registry::{Drill, Registry},
-    stack::{FullClient, StackConfig},
+    replay::Bare,
+    stack::{ClientConfig, FullClient},
 };
 use buttress_tests::{
     scripted::{Upstream, Version, status},
@@ -23,6 +25,7 @@ use buttress_tests::{
 };
 use bytes::Bytes;
 use http::Request;
+use http_body::Body;
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -31,9 +34,12 @@ use hyper_util::{
 use tower::{Service, ServiceBuilder, ServiceExt, buffer::Buffer, service_fn};
 use tower_layer::Layer;
 
-type Hyper = legacy::Client<HttpConnector, Full<Bytes>>;
+type Hyper<B = Full<Bytes>> = legacy::Client<HttpConnector, B>;
 
-fn hyper() -> Hyper {
+fn hyper<B>() -> Hyper<B>
+where
+    B: Body<Data = Bytes> + Send,
+{
     legacy::Client::builder(TokioExecutor::new()).build_http()
 }
 
@@ -238,23 +244,28 @@ async fn an_outer_stack_understands_the_rejections_of_an_inner_one_if_it_keeps_t
 
 /// A service of one's own names its clients, whatever a file says is on.
 struct Gateway {
-    payments: <FullClient<Http> as Layer<Hyper>>::Service,
-    orders: <FullClient<Http> as Layer<Hyper>>::Service,
+    payments: <FullClient<Http, Bare> as Layer<Hyper<ReplayBody<Full<Bytes>>>>>::Service,
+    orders: <FullClient<Http, Bare> as Layer<Hyper<ReplayBody<Full<Bytes>>>>>::Service,
 }
 
 #[tokio::test]
 async fn stacks_from_a_file_have_one_type_whatever_is_on() {
     let mut upstream = Upstream::start(Version::Http1).await;
-    let mut config = StackConfig::default();
+    let mut config = ClientConfig::default();
     config.circuit_breaker = Some(opened());
-    let mut off = StackConfig::default();
+    let mut off = ClientConfig::default();
     (off.metrics, off.recover) = (None, None);
     let gateway = Gateway {
         payments: Stack::http_client("payments")
             .config(config)
+            .any_request_body()
             .build()
             .service(hyper()),
-        orders: Stack::http_client("orders").config(off).build().service(hyper()),
+        orders: Stack::http_client("orders")
+            .config(off)
+            .any_request_body()
+            .build()
+            .service(hyper()),
     };
     let refused = soon(gateway.payments.oneshot(get(upstream.address)))
         .await

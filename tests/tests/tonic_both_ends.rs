@@ -7,6 +7,7 @@ use buttress::{
     stack::{FullClient, FullServer},
 };
 use buttress_tests::{
+    bodies::{self, Taking},
     books::{Books, CANCELLED, Ends, FAILURE, NEUTRAL, NOTHING},
     echo::{Echo, EchoClient, EchoServer, Message, say},
     scripted::message,
@@ -25,7 +26,7 @@ use tonic::{
 };
 use tower_layer::Layer;
 
-type Client = EchoClient<<FullClient<Grpc> as Layer<Channel>>::Service>;
+type Client = EchoClient<<FullClient<Grpc, Taking<tonic::body::Body>> as Layer<Channel>>::Service>;
 
 /// The service behind that stack.
 async fn serve(stack: FullServer<Grpc>) -> std::net::SocketAddr {
@@ -43,6 +44,7 @@ fn stack_of_server(books: &Books, recover: Option<Recover>) -> FullServer<Grpc> 
         .metrics(books.metrics.clone())
         .circuit_breaker(books.breaker.clone())
         .recover_with(recover)
+        .full()
         .build()
 }
 
@@ -50,10 +52,12 @@ fn client(server: std::net::SocketAddr, books: &Books) -> Client {
     let channel = Endpoint::from_shared(format!("http://{server}"))
         .expect("an address")
         .connect_lazy();
-    let stack: FullClient<Grpc> = Stack::grpc_client("echo")
+    let stack: FullClient<Grpc, _> = Stack::grpc_client("echo")
         .metrics(books.metrics.clone())
         .circuit_breaker(books.breaker.clone())
         .recover_with(Recover::new())
+        .body_mode(bodies::tonic())
+        .full()
         .build();
     EchoClient::new(stack.service(channel))
 }

@@ -2,7 +2,7 @@
 
 use buttress::{
     ErrorLayer, Http as HttpProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics,
-    recover::Recover, stack::FullClient,
+    recover::Recover,
 };
 use tower::{Layer, ServiceBuilder};
 use tower_http::{catch_panic::CatchPanicLayer, metrics::InFlightRequestsLayer};
@@ -43,7 +43,7 @@ entries! { METRICS, "http/metrics":
 entries! { STACK, "http/stack/full":
     "bare" => Subject::http(Http),
     "buttress" => {
-        let stack: FullClient<HttpProtocol> = Stack::http_client("bench")
+        let stack = Stack::http_client("bench")
             .metrics(Metrics::new())
             .recover()
             .circuit_breaker(CircuitBreaker::new())

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed};
 
-use buttress::{
-    Plain as PlainProtocol, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics, stack::FullClient,
-};
+use buttress::{Stack, circuit_breaker::CircuitBreaker, metrics::Metrics};
 use tower::{Layer, Service};
 use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 
@@ -17,7 +15,7 @@ use crate::{
 
 /// Metrics, recover, circuit breaker, recover, error.
 pub(super) fn full() -> impl Service<u64, Response = u64> + Clone + Send + 'static {
-    let stack: FullClient<PlainProtocol> = Stack::new("bench")
+    let stack = Stack::new("bench")
         .metrics(Metrics::new())
         .recover()
         .circuit_breaker(CircuitBreaker::new())
@@ -59,8 +57,7 @@ entries! {
     OFF, "stack/off":
     "bare" => Subject::plain(Plain),
     "buttress" => {
-        let stack: FullClient<PlainProtocol> =
-            Stack::new("bench").metrics(None).recover_with(None).circuit_breaker(None).build();
+        let stack = Stack::new("bench").metrics(None).recover_with(None).circuit_breaker(None).build();
         Subject::plain(stack.service(Plain))
     },
 }

@@ -28,11 +28,12 @@
 //!
 //! The idea of a budget for retries is Finagle's (`RetryBudget`), which Linkerd and tower took over.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
     clock::{self, Instant},
-    config::Problems,
+    config::{Problems, Setting},
+    registry::News,
     sync::atomic::{
         AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed},
@@ -49,7 +50,7 @@ pub struct Budget {
 }
 
 /// The most free calls a second that there can be.
-pub(crate) const MAX_PER_SECOND: u32 = 1_000_000;
+const MAX_PER_SECOND: u32 = 1_000_000;
 
 impl Budget {
     /// Extra calls are at most this share (0 to 1) of the recent calls, and so many a second besides.
@@ -71,6 +72,17 @@ impl Budget {
     #[must_use]
     pub const fn min_per_second(&self) -> u32 {
         self.min_per_second
+    }
+
+    /// Reads `{ ratio = 0.2, min_per_second = 10 }`; what is absent is as in `default`.
+    pub(crate) fn read(setting: Setting<'_, '_>, default: Self) -> Option<Self> {
+        let mut section = setting.section()?;
+        let ratio = section.ratio("ratio", 0.0..=1.0);
+        let minimum = section.number("min_per_second", 0..=MAX_PER_SECOND);
+        Some(Self::new(
+            ratio.unwrap_or(default.ratio),
+            minimum.unwrap_or(default.min_per_second),
+        ))
     }
 
     pub(crate) fn check(&self, problems: &mut Problems) {
@@ -105,6 +117,19 @@ impl Default for Budget {
     }
 }
 
+/// The budget refused an extra call, for the first time in ten seconds or ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetExhausted;
+
+impl fmt::Display for BudgetExhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the budget is exhausted: too many calls fail or are slow, no more of them are made again",
+        )
+    }
+}
+
 /// The state of a budget. `calls` in its methods is the number of calls ever made, as the policy's books have it.
 #[derive(Debug)]
 pub(crate) struct Purse {
@@ -115,6 +140,7 @@ pub(crate) struct Purse {
     earned: AtomicU64,
     /// When the second of the free ones began, in milliseconds (40 bits), and how many were taken in it (24 bits).
     free: AtomicU64,
+    refused: News,
 }
 
 /// How many calls may pass between two looks at the books. A power of two.
@@ -137,6 +163,7 @@ impl Purse {
             counted: AtomicU64::new(0),
             earned: AtomicU64::new(0),
             free: AtomicU64::new(0),
+            refused: News::new(),
         }
     }
 
@@ -157,6 +184,11 @@ impl Purse {
             enough
         };
         self.change(budget, age, calls, spend) || self.take_free(budget.min_per_second, millis(age))
+    }
+
+    /// Notes that the budget has refused a call; whether that is [worth telling](BudgetExhausted).
+    pub(crate) fn refusal_is_news(&self, now: Instant) -> bool {
+        self.refused.happens(now)
     }
 
     /// How many extra calls could be made at once.

@@ -16,7 +16,11 @@
 //! A layer that repeats a call says so to those further in, so that they know which attempt they are part of, and do
 //! not repeat it themselves: three attempts of three attempts are nine calls on a service that is failing already. It
 //! says so in the request's context, if there is one, and to whatever runs inside of its future, by a mark on the
-//! task: so [`CallContext::current`] knows the attempt of a call that carries no context.
+//! task: so [`CallContext::current`] knows the attempt of a call that carries no context. In the same way it knows the
+//! [deadline](WithDeadline) of a call that has nothing else to carry: neither costs an allocation.
+//!
+//! A hedge is an attempt as well, one more than the attempt that it stands beside. A layer that hedges says that too:
+//! inside of a retry it is welcome, inside of another hedge it is not.
 
 use std::{
     cell::Cell,
@@ -39,8 +43,19 @@ tokio::task_local! {
 }
 
 thread_local! {
-    /// The attempt that is being polled, 0 for none. Unlike a context it costs no allocation to set.
-    static ATTEMPT: Cell<u32> = const { Cell::new(0) };
+    /// Unlike a context it costs no allocation to set.
+    static MARK: Cell<Mark> = const { Cell::new(Mark { attempt: 0, is_hedged: false }) };
+
+    /// The deadline of what is being polled. No more does this.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The attempt that is being polled.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// 0 for none.
+    attempt: u32,
+    is_hedged: bool,
 }
 
 /// The context of one call.
@@ -50,6 +65,7 @@ pub struct CallContext {
     deadline: Option<Instant>,
     attempt: u32,
     is_repeated: bool,
+    is_hedged: bool,
     priority: Option<u8>,
     tally: Arc<Tally>,
 }
@@ -76,6 +92,7 @@ impl CallContext {
             deadline: None,
             attempt: 1,
             is_repeated: false,
+            is_hedged: false,
             priority: None,
             tally: Arc::default(),
         }
@@ -125,6 +142,17 @@ impl CallContext {
         self.is_repeated = true;
     }
 
+    /// Whether a layer further out makes the call a second time if it is slow: then those further in should not.
+    #[must_use]
+    pub fn is_hedged(&self) -> bool {
+        self.is_hedged
+    }
+
+    /// Notes that this layer makes the call a second time if it is slow.
+    pub fn set_hedged(&mut self) {
+        self.is_hedged = true;
+    }
+
     /// How important the call is, 0 to 100, if anything has decided that.
     #[must_use]
     pub fn priority(&self) -> Option<u8> {
@@ -152,27 +180,36 @@ impl CallContext {
         CURRENT.sync_scope(self, work)
     }
 
-    /// The context of the [scope](Self::scope) that is running. Inside of a retry it has the number of the attempt;
-    /// there it is a new one if there is no scope.
+    /// The context of the [scope](Self::scope) that is running. Inside of a retry or a hedge it has the number of the
+    /// attempt, and [inside of a deadline](WithDeadline) no more time than that leaves; there it is a new one if there
+    /// is no scope.
     #[must_use]
     pub fn current() -> Option<Self> {
         let mut current = CURRENT.try_with(Clone::clone).ok();
-        let attempt = ATTEMPT.get();
-        if attempt > 0 {
+        if let Some(deadline) = DEADLINE.get() {
+            current.get_or_insert_with(Self::new).limit_deadline(deadline);
+        }
+        let mark = MARK.get();
+        if mark.attempt > 0 {
             let context = current.get_or_insert_with(Self::new);
-            context.set_attempt(attempt);
+            context.set_attempt(mark.attempt);
             context.set_repeated();
+            context.is_hedged |= mark.is_hedged;
         }
         current
     }
 }
 
 /// What a layer that repeats calls has to know of what it runs in.
-#[cfg_attr(not(feature = "retry"), allow(dead_code))]
-#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Surroundings {
+    /// Which attempt of a layer further out it is part of; 1 if there is none.
+    pub(crate) attempt: u32,
     /// Whether a layer further out repeats the call if it fails.
     pub(crate) is_repeated: bool,
+    /// Whether a layer further out hedges it.
+    pub(crate) is_hedged: bool,
     /// That of the current context.
     pub(crate) deadline: Option<Instant>,
     /// Whether there is a current context.
@@ -180,26 +217,47 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    #[cfg_attr(not(feature = "retry"), allow(dead_code))]
+    #[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
     #[inline]
     pub(crate) fn look() -> Self {
+        let nothing = Self {
+            attempt: 1,
+            is_repeated: false,
+            is_hedged: false,
+            deadline: None,
+            has_context: false,
+        };
         let mut around = CURRENT
             .try_with(|context| Self {
+                attempt: context.attempt,
                 is_repeated: context.is_repeated(),
+                is_hedged: context.is_hedged,
                 deadline: context.deadline,
                 has_context: true,
             })
-            .unwrap_or_default();
-        around.is_repeated |= ATTEMPT.get() > 0;
+            .unwrap_or(nothing);
+        let mark = MARK.get();
+        if mark.attempt > 0 {
+            around.attempt = mark.attempt;
+            around.is_repeated = true;
+            around.is_hedged |= mark.is_hedged;
+        }
+        around.deadline = nearest(around.deadline, DEADLINE.get());
         around
     }
 }
 
 /// Notes in the current context's tally, if there is one, that an attempt has begun.
-#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
 pub(crate) fn add_attempt() {
     // Nobody keeps a tally where there is no context.
     let _ = CURRENT.try_with(|context| context.tally.add_attempt());
+}
+
+/// The same for the first attempt, unless a layer further out has noted that.
+#[cfg_attr(not(feature = "hedge"), allow(dead_code))]
+pub(crate) fn add_first_attempt() {
+    let _ = CURRENT.try_with(|context| context.tally.add_first_attempt());
 }
 
 /// Notes in the current context's tally, if there is one, that the call has stood in a queue.
@@ -210,19 +268,32 @@ pub(crate) fn add_queued(time: Duration) {
 }
 
 /// Marks what runs until it is dropped as part of an attempt.
-#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
 #[derive(Debug)]
 #[must_use = "the mark is gone when this is dropped"]
 pub(crate) struct InAttempt {
-    outer: u32,
+    outer: Mark,
 }
 
 impl InAttempt {
     #[cfg_attr(not(feature = "retry"), allow(dead_code))]
     #[inline]
     pub(crate) fn enter(attempt: u32) -> Self {
+        let outer = MARK.get();
+        MARK.set(Mark { attempt, ..outer });
+        Self { outer }
+    }
+
+    /// The same, of a call that is hedged.
+    #[cfg_attr(not(feature = "hedge"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn enter_hedged(attempt: u32) -> Self {
+        let mark = Mark {
+            attempt,
+            is_hedged: true,
+        };
         Self {
-            outer: ATTEMPT.replace(attempt),
+            outer: MARK.replace(mark),
         }
     }
 }
@@ -230,7 +301,7 @@ impl InAttempt {
 impl Drop for InAttempt {
     #[inline]
     fn drop(&mut self) {
-        ATTEMPT.set(self.outer);
+        MARK.set(self.outer);
     }
 }
 
@@ -238,7 +309,73 @@ impl Drop for InAttempt {
 #[cfg_attr(not(any(feature = "priority", feature = "timeout")), allow(dead_code))]
 #[inline]
 pub(crate) fn current_deadline() -> Option<Instant> {
-    CURRENT.try_with(CallContext::deadline).ok().flatten()
+    let known = CURRENT.try_with(CallContext::deadline).ok().flatten();
+    nearest(known, DEADLINE.get())
+}
+
+#[inline]
+fn nearest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Has what runs until it is dropped know of a deadline.
+#[derive(Debug)]
+#[must_use = "the deadline is forgotten when this is dropped"]
+pub(crate) struct InDeadline {
+    outer: Option<Instant>,
+}
+
+impl InDeadline {
+    #[cfg_attr(not(feature = "timeout"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn enter(deadline: Instant) -> Self {
+        let outer = DEADLINE.get();
+        DEADLINE.set(nearest(outer, Some(deadline)));
+        Self { outer }
+    }
+}
+
+impl Drop for InDeadline {
+    #[inline]
+    fn drop(&mut self) {
+        DEADLINE.set(self.outer);
+    }
+}
+
+pin_project! {
+    /// A future in which the [current](CallContext::current) context has no more time than until a deadline, or, with
+    /// `None`, as much as outside of it.
+    ///
+    /// This is how a deadline travels with a call whose request has no room for a context; unlike a
+    /// [scope](CallContext::scope) it costs no allocation. Dropping is done outside of it.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WithDeadline<F> {
+        deadline: Option<Instant>,
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F> WithDeadline<F> {
+    /// Runs `inner` with that deadline, or the nearer one that it runs in.
+    pub const fn new(deadline: Option<Instant>, inner: F) -> Self {
+        Self { deadline, inner }
+    }
+}
+
+impl<F: Future> Future for WithDeadline<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _deadline = this.deadline.map(InDeadline::enter);
+        this.inner.poll(cx)
+    }
 }
 
 /// The priority of the [current](CallContext::current) context, if there is one, without a copy of it.
@@ -306,6 +443,12 @@ impl Tally {
         self.attempts.fetch_add(1, Relaxed);
     }
 
+    /// Notes that the first attempt has begun, unless a layer further out has noted that.
+    pub fn add_first_attempt(&self) {
+        // If there is one already, that is no error.
+        let _ = self.attempts.compare_exchange(0, 1, Relaxed, Relaxed);
+    }
+
     /// How long the call has waited in queues, all attempts together.
     #[must_use]
     pub fn queued(&self) -> Duration {
@@ -364,6 +507,36 @@ mod tests {
         assert!(CallContext::current().is_none() && !is_repeated());
     }
 
+    #[test]
+    fn a_hedge_is_seen_without_a_scope_and_through_a_retry() {
+        let seen = || {
+            let around = Surroundings::look();
+            (around.attempt, around.is_repeated, around.is_hedged)
+        };
+        assert_eq!(seen(), (1, false, false));
+        let retry = InAttempt::enter(2);
+        assert_eq!(seen(), (2, true, false));
+        let hedge = InAttempt::enter_hedged(3);
+        assert_eq!(seen(), (3, true, true));
+        let inner = InAttempt::enter(1);
+        assert_eq!(seen(), (1, true, true));
+        assert!(CallContext::current().is_some_and(|c| c.is_hedged()));
+        drop(inner);
+        drop(hedge);
+        assert_eq!(seen(), (2, true, false));
+        drop(retry);
+        assert_eq!(seen(), (1, false, false));
+    }
+
+    #[test]
+    fn the_first_attempt_is_noted_once() {
+        let context = CallContext::new();
+        context.tally().add_first_attempt();
+        context.tally().add_first_attempt();
+        context.tally().add_attempt();
+        assert_eq!(context.tally().attempts(), 2);
+    }
+
     #[tokio::test]
     async fn a_scope_in_a_retry_has_the_number_of_the_attempt() {
         let mut context = CallContext::new();
@@ -377,6 +550,39 @@ mod tests {
                 assert!(Arc::ptr_eq(seen.tally(), &tally));
             })
             .await;
+    }
+
+    #[tokio::test]
+    async fn a_deadline_is_known_without_a_scope_and_comes_nearer_in_one() {
+        let soon = crate::clock::now() + Duration::from_secs(1);
+        let later = soon + Duration::from_secs(1);
+        let seen = async || {
+            tokio::task::yield_now().await;
+            let look = CallContext::current().and_then(|c| c.deadline());
+            assert_eq!((look, Surroundings::look().deadline), (current_deadline(), look));
+            look
+        };
+        assert_eq!(WithDeadline::new(Some(soon), seen()).await, Some(soon));
+        assert_eq!(WithDeadline::new(None, seen()).await, None);
+        for (outer, inner) in [(soon, later), (later, soon)] {
+            let nested = WithDeadline::new(Some(outer), WithDeadline::new(Some(inner), seen()));
+            assert_eq!(nested.await, Some(soon));
+            let mut context = CallContext::new();
+            context.limit_deadline(inner);
+            let scoped = WithDeadline::new(Some(outer), context.scope(seen()));
+            assert_eq!(scoped.await, Some(soon));
+        }
+        assert!(CallContext::current().is_none() && current_deadline().is_none());
+    }
+
+    #[test]
+    fn a_deadline_is_forgotten_after_a_panic() {
+        let deadline = crate::clock::now();
+        let caught = std::panic::catch_unwind(|| {
+            let _deadline = InDeadline::enter(deadline);
+            panic!("as the test wants it");
+        });
+        assert!(caught.is_err() && current_deadline().is_none());
     }
 
     #[tokio::test]

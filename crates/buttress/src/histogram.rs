@@ -37,9 +37,14 @@ use std::{
 
 use crate::striped::Striped;
 
+#[cfg_attr(not(feature = "hedge"), allow(dead_code))]
+mod moving;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+
+#[cfg_attr(not(feature = "hedge"), allow(unused_imports))]
+pub(crate) use moving::{Moving, Window};
 
 pub use snapshot::{Bucket, Snapshot};
 

@@ -49,6 +49,8 @@
 //! | module | feature | what it does |
 //! |---|---|---|
 //! | `circuit_breaker` | `circuit-breaker` (default) | stops calling what is down, and finds out when it is back |
+//! | `fallback` | `fallback` (default) | answers in place of a service that fails: a value, a function, another service |
+//! | `hedge` | `hedge` (default) | calls a second time what is slow, and takes the first answer |
 //! | `priority` | `priority` (default) | lets so many calls run at a time, the most important first |
 //! | `recover` | `recover` (default) | makes a panic an error of its call |
 //! | `retry` | `retry` (default) | calls again what failed and may be repeated, within a budget |
@@ -58,7 +60,8 @@
 //! | [`registry`] | always | policies by name: read, drill, listen |
 //! | `http` | `http` | verdicts at the real end of HTTP and gRPC responses; refusals as responses |
 //!
-//! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data.
+//! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data;
+//! `tower-retry` makes a `Retry` a policy of tower's own retry layer.
 //!
 //! # Vocabulary
 //!
@@ -79,7 +82,7 @@
 
 // Mechanisms that concerns share are not dead because a build leaves out the concerns that use them.
 
-#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "hedge", feature = "retry")), allow(dead_code))]
 pub mod budget;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
@@ -90,6 +93,10 @@ pub mod context;
 mod directory;
 pub mod duration;
 pub mod error;
+#[cfg(feature = "fallback")]
+pub mod fallback;
+#[cfg(feature = "hedge")]
+pub mod hedge;
 pub mod histogram;
 #[cfg(feature = "http")]
 pub mod http;
@@ -102,7 +109,7 @@ pub mod outcome;
 #[cfg(feature = "priority")]
 pub mod priority;
 #[cfg_attr(
-    not(all(feature = "circuit-breaker", feature = "retry")),
+    not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)
 )]
 mod random;
@@ -115,15 +122,21 @@ pub mod retry;
 pub mod size;
 pub mod stack;
 #[cfg_attr(
-    not(all(feature = "circuit-breaker", feature = "retry")),
+    not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)
 )]
 mod striped;
 #[cfg_attr(
-    not(all(feature = "circuit-breaker", feature = "retry")),
+    not(all(feature = "circuit-breaker", feature = "hedge", feature = "retry")),
     allow(dead_code, unused_imports)
 )]
 mod sync;
+#[cfg(all(test, not(loom)))]
+#[cfg_attr(
+    not(all(feature = "hedge", feature = "retry")),
+    allow(dead_code, unused_imports)
+)]
+mod test_services;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 pub mod value;

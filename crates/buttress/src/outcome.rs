@@ -28,9 +28,10 @@
 //! decide on failover before any body is read; a waiting call makes its token only after admission, so that
 //! queueing is never taken for slowness of the service.
 
-use std::{convert::Infallible, fmt, mem::ManuallyDrop, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, fmt, mem::ManuallyDrop, time::Duration};
 
 use crate::{
+    clock::Instant,
     context::CallContext,
     error::{CallError, Rejected, RejectionKind},
 };
@@ -295,6 +296,12 @@ pub trait RequestProtocol<Request> {
     /// May the request be sent a second time without harm? An idempotent method, or a key that makes it so.
     fn repeatable(&self, request: &Request) -> bool;
 
+    /// May the request be sent a second time while the first is still at work, or though it may have been carried
+    /// out? Where nothing but the request has a say in whether it is repeatable, the two are one.
+    fn idempotent(&self, request: &Request) -> bool {
+        self.repeatable(request)
+    }
+
     /// The context that the request carries, if it can carry one and does.
     fn context<'a>(&self, request: &'a Request) -> Option<&'a CallContext>;
 
@@ -311,6 +318,19 @@ pub trait RequestProtocol<Request> {
     /// The context, if requests of this kind have no room for one: it then travels by
     /// [`CallContext::scope`].
     fn set_context(&self, request: &mut Request, context: CallContext) -> Result<(), CallContext>;
+
+    /// Brings the deadline in the request's context forward, in one made for the purpose if it carries none. Whether
+    /// there was room for it: if not, it travels by [`WithDeadline`](crate::context::WithDeadline).
+    fn limit_deadline(&self, request: &mut Request, deadline: Instant) -> bool {
+        if let Some(context) = self.context_mut(request) {
+            context.limit_deadline(deadline);
+            return true;
+        }
+        let known = self.context(request).cloned();
+        let mut context = known.or_else(CallContext::current).unwrap_or_default();
+        context.limit_deadline(deadline);
+        self.set_context(request, context).is_ok()
+    }
 
     /// A name for the kind of request that has few values: a gRPC method, a matched route. Never a raw path.
     fn route<'a>(&self, request: &'a Request) -> Option<&'a str>;
@@ -346,6 +366,12 @@ pub trait RequestProtocol<Request> {
     fn limit_timeout(&self, request: &mut Request, limit: Duration) {
         let _ = (request, limit);
     }
+
+    /// Has the request say which attempt it is (the first is 1), where it can say that. Of a first attempt there is
+    /// nothing to say.
+    fn say_attempt(&self, request: &mut Request, attempt: u32) {
+        let _ = (request, attempt);
+    }
 }
 
 /// A service that is neither HTTP nor gRPC: a function, a database call. `Ok` is a success and `Err` a failure
@@ -358,6 +384,13 @@ pub struct Plain<C = OkIsSuccess> {
 /// The judgement of [`Plain`] by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OkIsSuccess {
+    _private: (),
+}
+
+/// The judgement over functions whose errors are any [`std::error::Error`]: `Ok` is a success, `Err` a failure, or what
+/// the rejection in the error or in one of its causes says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyError {
     _private: (),
 }
 
@@ -374,6 +407,28 @@ impl<R, E: CallError> Classify<R, E> for OkIsSuccess {
             Ok(_) => Outcome::SUCCESS,
             Err(error) => Outcome::of_error(error),
         }
+    }
+}
+
+impl<R, E: StdError + 'static> Classify<R, E> for AnyError {
+    fn classify(&self, result: &Result<R, E>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::SUCCESS,
+            Err(error) => match Rejected::find(error) {
+                Some(rejected) => Outcome::of_rejected(rejected),
+                None => Outcome::failure(Reason::Error),
+            },
+        }
+    }
+}
+
+impl AnyError {
+    #[cfg_attr(
+        not(any(feature = "fallback", feature = "hedge", feature = "retry")),
+        allow(dead_code)
+    )]
+    pub(crate) const fn protocol() -> Plain<Self> {
+        Plain::with(Self { _private: () })
     }
 }
 
@@ -465,6 +520,11 @@ impl<Request, C> RequestProtocol<Request> for Plain<C> {
 
     fn set_context(&self, _: &mut Request, context: CallContext) -> Result<(), CallContext> {
         Err(context)
+    }
+
+    #[inline]
+    fn limit_deadline(&self, _: &mut Request, _: Instant) -> bool {
+        false
     }
 
     fn route<'a>(&self, _: &'a Request) -> Option<&'a str> {

@@ -39,6 +39,10 @@ use crate::{
     outcome::{Classify, Outcome, Plain, Protocol, RequestProtocol},
 };
 
+/// The longest body that a policy may be told to remember.
+#[cfg_attr(not(any(feature = "fallback", feature = "retry")), allow(dead_code))]
+pub(crate) const MAX_BODY: u64 = 1 << 30;
+
 /// The service below takes the body type that the caller has. The mode by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Same;
@@ -57,6 +61,13 @@ impl<F> std::fmt::Debug for With<F> {
         f.write_str("With")
     }
 }
+
+/// For a layer inside of another that keeps requests: the caller's body is a `ReplayBody` around another already, and
+/// is not wrapped once more. The service below takes what the mode `M` makes of that.
+///
+/// A stack puts it where it belongs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Again<M>(pub M);
 
 /// A protocol whose requests can be kept, to be sent again.
 ///
@@ -111,8 +122,7 @@ pub trait Replay<Request, M = Same>: RequestProtocol<Request> {
         context: CallContext,
     ) -> Result<(), CallContext>;
 
-    /// Tells the service which attempt this is (the first is 1), in the way that the protocol has for it, if it
-    /// has one. Of a first attempt there is nothing to tell.
+    /// [Says](RequestProtocol::say_attempt) in the request of an attempt which one it is.
     fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
         let _ = (request, attempt);
     }

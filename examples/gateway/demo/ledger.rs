@@ -1,4 +1,4 @@
-//! The table at the end: five parties have counted the same calls, and must agree.
+//! The table at the end: six parties have counted the same calls, and must agree.
 
 use buttress::value::{Table, Value};
 
@@ -6,14 +6,14 @@ use super::{load::Tally, upstream::Seen};
 use crate::config::FRONT;
 
 /// Who has counted.
-const PARTIES: [&str; 5] = ["callers", "gateway", "upstream", "breaker", "server"];
+const PARTIES: [&str; 6] = ["callers", "gateway", "upstream", "retry", "breaker", "server"];
 
 /// Numbers that must be the same.
 #[derive(Debug)]
 struct Row {
     what: &'static str,
     /// In the order of the parties; `None` where one cannot know.
-    counts: [Option<u64>; 5],
+    counts: [Option<u64>; 6],
 }
 
 impl Row {
@@ -41,10 +41,11 @@ impl Ledger {
         let read = |path: &[&str]| state.at(path).and_then(Value::as_u64);
         let gateway = |way| read(&[FRONT, "outcomes", way]);
         let upstream = |way| read(&["upstream", "outcomes", way]);
+        let retry = |count| read(&["upstream", "retry", count]);
         let breaker = |count| read(&["upstream", "circuitBreaker", count]);
         // A number that is missing must not agree with anything.
-        let sum = |counts: &[Option<u64>]| counts.iter().copied().sum::<Option<u64>>().or(Some(u64::MAX));
         let known = |count: Option<u64>| count.or(Some(u64::MAX));
+        let sum = |counts: &[Option<u64>]| known(counts.iter().copied().sum());
         let verdicts = [
             breaker("successCalls"),
             breaker("failureCalls"),
@@ -53,8 +54,14 @@ impl Ledger {
             breaker("cancelledCalls"),
             breaker("staleCalls"),
         ];
-        let failed = callers.failed + callers.unreached;
-        let admitted = callers.begun - callers.refused;
+        let not_repeated = [
+            retry("outOfAttempts"),
+            retry("outOfTime"),
+            retry("outOfBudget"),
+            retry("forbidden"),
+            retry("notRepeatable"),
+        ];
+        let worth_another = [&not_repeated[..], &[retry("retries")]].concat();
         let row = |what, counts| Row { what, counts };
         let rows = vec![
             row(
@@ -63,7 +70,8 @@ impl Ledger {
                     Some(callers.begun),
                     known(read(&[FRONT, "requests"])),
                     known(read(&["upstream", "requests"])),
-                    known(breaker("totalCalls")),
+                    known(retry("calls")),
+                    None,
                     None,
                 ],
             ),
@@ -73,6 +81,7 @@ impl Ledger {
                     Some(callers.well),
                     known(gateway("success")),
                     known(upstream("success")),
+                    None,
                     None,
                     Some(server.well),
                 ],
@@ -84,22 +93,35 @@ impl Ledger {
                     known(gateway("neutral")),
                     known(upstream("neutral")),
                     None,
+                    None,
                     Some(server.missing),
                 ],
             ),
             row(
                 "  failed",
                 [
-                    Some(failed),
+                    Some(callers.failures()),
                     known(gateway("failure")),
                     known(upstream("failure")),
                     None,
-                    Some(server.failed + callers.unreached),
+                    None,
+                    Some(server.failed + callers.unavailable + callers.unreached),
                 ],
             ),
             row(
                 "    by a 500 of the server",
-                [Some(callers.failed), None, None, None, Some(server.failed)],
+                [Some(callers.failed), None, None, None, None, Some(server.failed)],
+            ),
+            row(
+                "  not answered in time (504)",
+                [
+                    Some(callers.timed_out),
+                    known(gateway("timedOut")),
+                    known(upstream("timedOut")),
+                    None,
+                    None,
+                    None,
+                ],
             ),
             row(
                 "  hung up by the caller",
@@ -107,6 +129,7 @@ impl Ledger {
                     Some(callers.gave_up),
                     known(gateway("cancelled")),
                     known(upstream("cancelled")),
+                    None,
                     known(breaker("cancelledCalls")),
                     Some(server.endless),
                 ],
@@ -117,56 +140,101 @@ impl Ledger {
                     Some(callers.refused),
                     known(gateway("rejected")),
                     known(upstream("rejected")),
+                    None,
                     known(breaker("rejectedCalls")),
                     None,
                 ],
             ),
             row(
-                "let through by the breaker",
+                "attempts at them",
                 [
-                    Some(admitted),
                     None,
-                    read(&["upstream", "requests"])
-                        .zip(upstream("rejected"))
-                        .map(|(all, no)| all - no),
+                    None,
+                    None,
+                    known(retry("attempts")),
+                    known(breaker("totalCalls")),
+                    Some(server.all + callers.unreached + callers.refused),
+                ],
+            ),
+            row(
+                "  let through by the breaker",
+                [
+                    None,
+                    None,
+                    None,
+                    retry("attempts").map(|all| all - callers.refused),
                     sum(&verdicts),
                     Some(server.all + callers.unreached),
                 ],
             ),
             row(
-                "arrived at the server",
+                "  cut off: no answer in 750 ms",
                 [
-                    Some(admitted - callers.unreached),
+                    None,
+                    None,
+                    known(read(&["upstream", "timeout", "timedOut"])),
+                    None,
+                    None,
+                    Some(server.silent),
+                ],
+            ),
+            row(
+                "  worth another (503, cut off)",
+                [
                     None,
                     None,
                     None,
-                    Some(server.all),
+                    sum(&worth_another),
+                    None,
+                    Some(server.flaky + server.silent),
+                ],
+            ),
+            row(
+                "    that got none",
+                [
+                    Some(callers.unavailable + callers.timed_out),
+                    None,
+                    None,
+                    sum(&not_repeated),
+                    None,
+                    None,
+                ],
+            ),
+            row(
+                "  well, and not the first",
+                [
+                    None,
+                    None,
+                    None,
+                    known(retry("recovered")),
+                    None,
+                    Some(server.well_again),
                 ],
             ),
             row(
                 "times the breaker opened",
-                [Some(opened), None, None, known(breaker("timesOpened")), None],
+                [
+                    Some(opened),
+                    None,
+                    None,
+                    None,
+                    known(breaker("timesOpened")),
+                    None,
+                ],
             ),
             row(
-                "in flight, timed out, panicked",
+                "in flight, panicked, unexpected",
                 [
                     Some(callers.unexpected),
-                    sum(&[
-                        read(&[FRONT, "inFlight"]),
-                        gateway("timedOut"),
-                        gateway("panicked"),
-                    ]),
-                    sum(&[
-                        read(&["upstream", "inFlight"]),
-                        upstream("timedOut"),
-                        upstream("panicked"),
-                    ]),
+                    sum(&[read(&[FRONT, "inFlight"]), gateway("panicked")]),
+                    sum(&[read(&["upstream", "inFlight"]), upstream("panicked")]),
+                    None,
                     None,
                     None,
                 ],
             ),
         ];
-        let errors = failed + callers.refused;
+        let errors = callers.failures() + callers.timed_out + callers.refused;
         let rate = callers.well as f64 / (callers.well + errors) as f64;
         // What JSON says of a fraction may differ in its last digit.
         let said = state
@@ -175,7 +243,7 @@ impl Ledger {
             .unwrap_or(-1.0);
         let statements = vec![
             (
-                format!("`{FRONT}`: errors are what failed and what was refused, {errors}"),
+                format!("`{FRONT}`: errors are what failed, came too late or was refused, {errors}"),
                 read(&[FRONT, "errors"]) == Some(errors),
             ),
             (
@@ -183,8 +251,11 @@ impl Ledger {
                 (said - rate).abs() < 1e-12,
             ),
             (
-                "every way to end was seen".to_owned(),
+                "everything was seen that can happen to a call, and to an attempt".to_owned(),
                 [
+                    server.flaky,
+                    server.silent,
+                    server.well_again,
                     callers.well,
                     callers.missing,
                     callers.failed,
@@ -246,21 +317,14 @@ mod tests {
             what: "calls",
             counts,
         };
-        assert!(row([Some(1), Some(1), None, None, Some(1)]).agrees());
-        assert!(!row([Some(1), Some(1), None, None, Some(2)]).agrees());
-        assert!(!row([None; 5]).agrees());
+        assert!(row([Some(1), Some(1), None, None, None, Some(1)]).agrees());
+        assert!(!row([Some(1), Some(1), None, None, None, Some(2)]).agrees());
+        assert!(!row([None; 6]).agrees());
     }
 
     #[test]
     fn a_state_that_says_nothing_does_not_add_up() {
-        let seen = Seen {
-            all: 0,
-            well: 0,
-            failed: 0,
-            missing: 0,
-            endless: 0,
-        };
-        let ledger = Ledger::new(Tally::default(), &Table::new(), seen, 0);
-        assert!(ledger.rows.iter().filter(|row| !row.agrees()).count() >= 7);
+        let ledger = Ledger::new(Tally::default(), &Table::new(), Seen::default(), 0);
+        assert!(ledger.rows.iter().filter(|row| !row.agrees()).count() >= 13);
     }
 }

@@ -24,7 +24,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::upstream::ENDLESS;
+use super::upstream::{BY_UPSTREAM, ENDLESS};
 
 /// How many callers there are, and how often each of them calls.
 pub(crate) const CALLERS: usize = 8;
@@ -48,7 +48,9 @@ enum Ending {
     Well,
     Missing,
     Failed,
+    Unavailable,
     Unreached,
+    TimedOut,
     Refused,
     GaveUp,
     Unexpected,
@@ -65,8 +67,12 @@ pub(crate) struct Tally {
     pub(crate) missing: u64,
     /// 500 from the upstream.
     pub(crate) failed: u64,
-    /// 502: the gateway got no answer.
+    /// 503 from the upstream.
+    pub(crate) unavailable: u64,
+    /// 502: the gateway got no connection.
     pub(crate) unreached: u64,
+    /// 504: the gateway got no answer in time.
+    pub(crate) timed_out: u64,
     /// 503: the breaker was open.
     pub(crate) refused: u64,
     /// The caller hung up.
@@ -76,12 +82,19 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Those that failed: the upstream, in whichever way, or the way to it.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failed + self.unavailable + self.unreached
+    }
+
     fn add(&mut self, ending: Ending) {
         *match ending {
             Ending::Well => &mut self.well,
             Ending::Missing => &mut self.missing,
             Ending::Failed => &mut self.failed,
+            Ending::Unavailable => &mut self.unavailable,
             Ending::Unreached => &mut self.unreached,
+            Ending::TimedOut => &mut self.timed_out,
             Ending::Refused => &mut self.refused,
             Ending::GaveUp => &mut self.gave_up,
             Ending::Unexpected => &mut self.unexpected,
@@ -136,6 +149,11 @@ impl Load {
         Ok(Self { books, over, callers })
     }
 
+    /// What happened so far.
+    pub(crate) fn total(&self) -> Tally {
+        lock(&self.books).total
+    }
+
     /// What happened since this was last asked.
     pub(crate) fn take_recent(&self) -> Recent {
         mem::take(&mut lock(&self.books).recent)
@@ -181,12 +199,15 @@ async fn call(client: &HttpClient, target: &Uri) -> Ending {
         Ok(response) if response.headers().contains_key(ENDLESS) => give_up(response).await,
         Ok(response) => {
             let status = response.status().as_u16();
+            let by_upstream = response.headers().contains_key(BY_UPSTREAM);
             match (status, response.into_body().collect().await) {
                 (200, Ok(_)) => Ending::Well,
                 (404, Ok(_)) => Ending::Missing,
-                (500, Ok(_)) => Ending::Failed,
+                (500, Ok(_)) if by_upstream => Ending::Failed,
+                (503, Ok(_)) if by_upstream => Ending::Unavailable,
                 (502, Ok(_)) => Ending::Unreached,
                 (503, Ok(_)) => Ending::Refused,
+                (504, Ok(_)) => Ending::TimedOut,
                 _ => Ending::Unexpected,
             }
         }

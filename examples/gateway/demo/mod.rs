@@ -1,10 +1,11 @@
-//! With no file: a gateway, an upstream that turns slow, failing and healthy, callers, and the story of what comes
+//! With no file: a gateway, an upstream that turns slow, flaky, silent, failing and healthy, callers, and the story of what comes
 //! of it, all on loopback, all over sockets. In the end everybody's books must agree.
 
 mod acts;
 mod ledger;
 mod load;
 mod story;
+mod toll;
 mod upstream;
 
 use std::{process::ExitCode, time::Duration};
@@ -18,6 +19,7 @@ use ledger::Ledger;
 use load::Load;
 use story::Story;
 use tokio::time::sleep;
+use toll::Toll;
 use upstream::{Behaviour, Upstream};
 
 use crate::{
@@ -60,6 +62,14 @@ impl Stage {
              admin_token = \"{TOKEN}\"\n\
              [upstream]\n\
              endpoints = [\"http://{}\"]\n\
+             [timeouts]\n\
+             attempt = \"750ms\"\n\
+             total = \"5s\"\n\
+             [retry]\n\
+             max_attempts = 4\n\
+             initial_backoff = \"20ms\"\n\
+             retry_on = [503, \"timed_out\"]    # not \"connect\": for the callers to count what is refused\n\
+             attempt_header = true            # for the upstream to count what comes again\n\
              [circuit_breaker]\n\
              consecutive_failures = 5\n\
              success_threshold = 2\n\
@@ -89,22 +99,28 @@ impl Stage {
         let mut outcomes = Vec::new();
         for act in &ACTS {
             story.tell(act.told);
+            let before = (self.upstream.seen(), load.total());
             self.perform(act).await?;
             let seen = tokio::select! {
                 seen = story.watch(act.lasts, &load) => seen,
                 () = signals.next() => return Err("told to stop".into()),
             };
-            outcomes.push(acts::came_true(act, &seen));
+            outcomes.push((describe(act), acts::came_true(act, &seen)));
+            if act.deed == Deed::Behave(Behaviour::Flaky) {
+                let toll = Toll::between(before, (self.upstream.seen(), load.total()));
+                story.note(&toll.to_string());
+                outcomes.push((toll.to_string(), toll.is_bearable()));
+            }
         }
         let callers = load.finish().await;
         let state = self.settled().await?;
         let mut ledger = Ledger::new(callers, &state, self.upstream.seen(), story.opened());
-        for (act, came_true) in ACTS.iter().zip(outcomes) {
-            ledger.state(describe(act), came_true);
+        for (statement, came_true) in outcomes {
+            ledger.state(statement, came_true);
         }
 
         println!(
-            "\nThe books: the callers', those in /state of the two stacks and the breaker, and the server's own.\n"
+            "\nThe books: the callers', those in /state of the two stacks, the retry and the breaker, and the server's own.\n"
         );
         ledger.print();
         let adds_up = ledger.adds_up();
@@ -180,7 +196,7 @@ impl Stage {
 
     fn introduce(&self) {
         let (gateway, upstream) = (self.gateway.address(), self.upstream.address());
-        println!("A demonstration on loopback, of about 20 seconds.\n");
+        println!("A demonstration on loopback, of about 25 seconds.\n");
         println!(
             "  {} callers ──▶ gateway {gateway} ──▶ upstream {upstream}",
             load::CALLERS
@@ -194,7 +210,9 @@ impl Stage {
         let (gateway, upstream, admin) = (self.gateway.address(), self.upstream.address(), &self.admin);
         println!("\nIt keeps running, until ctrl-c. Try:\n");
         println!("  curl -i http://{gateway}/");
-        println!("  curl -X POST http://{upstream}/-/failing      # or slow, missing, endless, healthy");
+        println!(
+            "  curl -X POST http://{upstream}/-/failing      # or slow, flaky, silent, missing, endless, healthy"
+        );
         println!("  for i in 1 2 3 4 5 6; do curl -i http://{gateway}/; done");
         println!("  curl {admin}/state");
         for drill in ["force-open", "close", "record?failures=10", "reset"] {

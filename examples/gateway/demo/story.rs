@@ -52,6 +52,11 @@ impl Story {
         }
     }
 
+    /// Adds to what was told.
+    pub(crate) fn note(&self, text: &str) {
+        println!("{:>5.1} s   ▶ {text}", self.began.elapsed().as_secs_f64());
+    }
+
     /// Tells what happens in the next while, and returns how the breaker changed.
     pub(crate) async fn watch(&mut self, lasts: Duration, load: &Load) -> Vec<Transition> {
         let mut seen = Vec::new();
@@ -92,7 +97,7 @@ impl Story {
             "ok {:>3}  404 {:>3}  failed {:>3}  refused {:>3}  hung up {:>3}",
             tally.well,
             tally.missing,
-            tally.failed + tally.unreached,
+            tally.failures() + tally.timed_out,
             tally.refused,
             tally.gave_up
         );

@@ -1,7 +1,8 @@
-//! An upstream that turns slow, failing and healthy as it is told, and counts what it sees.
+//! An upstream that turns slow, flaky, silent, failing and healthy as it is told, and counts what it sees.
 
 use std::{
     convert::Infallible,
+    future::pending,
     io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
@@ -26,8 +27,17 @@ use crate::server::Server;
 /// How slow a slow answer is.
 pub(crate) const SLOW: Duration = Duration::from_millis(120);
 
+/// Of so many requests in a row a flaky upstream fails one, at random.
+const FLAKY_ONE_IN: u64 = 10;
+
+/// In the head of every answer of the upstream, so that a caller knows it from the gateway's own.
+pub(crate) const BY_UPSTREAM: &str = "x-answered-by";
+
 /// In the head of an answer that never ends, so that a caller knows what to give up.
 pub(crate) const ENDLESS: &str = "x-endless";
+
+/// In the head of a request that the gateway sends again.
+const ATTEMPT: &str = "x-retry-attempt";
 
 /// What the upstream does with a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +47,10 @@ pub(crate) enum Behaviour {
     Healthy,
     /// 200, late.
     Slow,
+    /// 200, and one in ten times 503.
+    Flaky,
+    /// Nothing.
+    Silent,
     /// 500.
     Failing,
     /// 404.
@@ -45,9 +59,11 @@ pub(crate) enum Behaviour {
     Endless,
 }
 
-const BEHAVIOURS: [(&str, Behaviour); 5] = [
+const BEHAVIOURS: [(&str, Behaviour); 7] = [
     ("healthy", Behaviour::Healthy),
     ("slow", Behaviour::Slow),
+    ("flaky", Behaviour::Flaky),
+    ("silent", Behaviour::Silent),
     ("failing", Behaviour::Failing),
     ("missing", Behaviour::Missing),
     ("endless", Behaviour::Endless),
@@ -66,23 +82,37 @@ pub(crate) struct Upstream {
 struct State {
     behaviour: AtomicU8,
     seen: AtomicU64,
+    again: AtomicU64,
     well: AtomicU64,
+    well_again: AtomicU64,
     failed: AtomicU64,
+    flaky: AtomicU64,
+    silent: AtomicU64,
     missing: AtomicU64,
     endless: AtomicU64,
+    /// Requests that a flaky upstream has seen.
+    dice: AtomicU64,
     /// Endless answers that nobody has hung up on yet.
     hanging: AtomicU64,
 }
 
 /// What the upstream has counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     /// Requests that arrived.
     pub(crate) all: u64,
+    /// Those of them that the gateway sent again.
+    pub(crate) again: u64,
     /// Answered with 200.
     pub(crate) well: u64,
+    /// Requests that were sent again and found the upstream well: answered with 200, endless answers too.
+    pub(crate) well_again: u64,
     /// Answered with 500.
     pub(crate) failed: u64,
+    /// Answered with 503.
+    pub(crate) flaky: u64,
+    /// Not answered.
+    pub(crate) silent: u64,
     /// Answered with 404.
     pub(crate) missing: u64,
     /// Answers that were begun and never ended.
@@ -159,8 +189,12 @@ impl Upstream {
         let state = &*self.state;
         Seen {
             all: state.seen.load(Relaxed),
+            again: state.again.load(Relaxed),
             well: state.well.load(Relaxed),
+            well_again: state.well_again.load(Relaxed),
             failed: state.failed.load(Relaxed),
+            flaky: state.flaky.load(Relaxed),
+            silent: state.silent.load(Relaxed),
             missing: state.missing.load(Relaxed),
             endless: state.endless.load(Relaxed),
         }
@@ -174,6 +208,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         return Ok(control(&state, word));
     }
     state.seen.fetch_add(1, Relaxed);
+    let again = u64::from(request.headers().contains_key(ATTEMPT));
+    state.again.fetch_add(again, Relaxed);
     let behaviour = usize::from(state.behaviour.load(Relaxed));
     let (_, behaviour) = BEHAVIOURS[behaviour.min(BEHAVIOURS.len() - 1)];
     let (status, text, count) = match behaviour {
@@ -182,17 +218,44 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
             sleep(SLOW).await;
             (StatusCode::OK, "well, at last\n", &state.well)
         }
+        Behaviour::Flaky if is_unlucky(state.dice.fetch_add(1, Relaxed)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not just now\n", &state.flaky)
+        }
+        Behaviour::Flaky => (StatusCode::OK, "well\n", &state.well),
+        Behaviour::Silent => {
+            state.silent.fetch_add(1, Relaxed);
+            pending().await
+        }
         Behaviour::Failing => (StatusCode::INTERNAL_SERVER_ERROR, "out of order\n", &state.failed),
         Behaviour::Missing => (StatusCode::NOT_FOUND, "no such thing\n", &state.missing),
         Behaviour::Endless => {
+            state.well_again.fetch_add(again, Relaxed);
             let mut response = Response::new(Either::Right(Endless::of(&state)));
             let yes = HeaderValue::from_static("yes");
             response.headers_mut().insert(ENDLESS, yes);
-            return Ok(response);
+            return Ok(signed(response));
         }
     };
     count.fetch_add(1, Relaxed);
-    Ok(plain(status, text.to_owned()))
+    if status == StatusCode::OK {
+        state.well_again.fetch_add(again, Relaxed);
+    }
+    Ok(signed(plain(status, text.to_owned())))
+}
+
+/// Whether it is the `n`th request to a flaky upstream that fails: one of every ten, nobody knows which.
+fn is_unlucky(n: u64) -> bool {
+    // The finaliser of SplitMix64.
+    let mut dice = (n / FLAKY_ONE_IN + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    dice = (dice ^ (dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    dice = (dice ^ (dice >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (dice ^ (dice >> 31)) % FLAKY_ONE_IN == n % FLAKY_ONE_IN
+}
+
+fn signed(mut response: Answer) -> Answer {
+    let name = HeaderValue::from_static("upstream");
+    response.headers_mut().insert(BY_UPSTREAM, name);
+    response
 }
 
 /// For whoever plays with it by hand.
@@ -265,5 +328,14 @@ mod tests {
         for (place, (_, behaviour)) in BEHAVIOURS.into_iter().enumerate() {
             assert_eq!(behaviour as usize, place);
         }
+    }
+
+    #[test]
+    fn one_of_every_ten_requests_to_a_flaky_upstream_fails() {
+        let unlucky: Vec<_> = (0..1000).filter(|n| is_unlucky(*n)).collect();
+        assert_eq!(unlucky.len(), 100);
+        assert!(unlucky.iter().enumerate().all(|(i, n)| n / 10 == i as u64));
+        // Not every tenth.
+        assert!((0..10).all(|place| unlucky.iter().any(|n| n % 10 == place)));
     }
 }

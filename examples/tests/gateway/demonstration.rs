@@ -9,4 +9,12 @@ fn the_demonstration_adds_up() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.ends_with("It all adds up.\n"), "{text}");
     assert!(!text.contains('✗'), "{text}");
+    for seen in [
+        "reached a caller; ",
+        "✓ upstream flaky: the breaker stayed as it was",
+        "✓ upstream silent: CLOSED → OPEN",
+        "attempts at them ",
+    ] {
+        assert!(text.contains(seen), "{seen}: {text}");
+    }
 }

@@ -9,6 +9,7 @@ mod demonstration;
 mod forwarding;
 mod http2;
 mod process;
+mod repeated;
 mod stopping;
 mod unusable;
 mod upstream;

@@ -228,9 +228,11 @@ fn a_month_idle_costs_the_same_and_lets_nothing_grow() {
     let (purse, born) = at_birth();
     let month = Duration::from_secs(30 * 24 * 3600);
     assert_eq!(withdrawals(&purse, &STANDARD, born, 1000), 210);
+    // What there is left when the idling begins is for then and not for later.
+    purse.look(&STANDARD, born, 2000);
     for months in 1..=200 {
         // What it costs is a number of operations that no time changes: there is no loop over time in it.
-        let granted = withdrawals(&purse, &STANDARD, born + month * months, 1000);
+        let granted = withdrawals(&purse, &STANDARD, born + month * months, 2000);
         assert_eq!(granted, 10, "after {months} months");
     }
 }
@@ -253,6 +255,9 @@ fn any_number_of_calls_fits() {
     purse.look(&budget, born, u64::MAX);
     let most = f64::from(MOST_UNITS) / f64::from(UNITS_A_CALL);
     assert_eq!(purse.balance(&budget, born, u64::MAX), most);
+    // Nor have they touched the time.
+    let later = purse.balance(&budget, born + Duration::from_secs(1), u64::MAX);
+    assert!((later / most - (-1.0_f64).exp()).abs() < 0.01, "{}", later / most);
 }
 
 #[test]
@@ -272,9 +277,15 @@ fn calls_after_a_long_rest_earn_once_they_are_looked_at() {
 #[test]
 fn threads_share_one_budget() {
     let (purse, born) = at_birth();
+    let all_there = std::sync::Barrier::new(8);
     let granted: usize = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| withdrawals(&purse, &STANDARD, born, 10_000)))
+            .map(|_| {
+                scope.spawn(|| {
+                    all_there.wait();
+                    withdrawals(&purse, &STANDARD, born, 10_000)
+                })
+            })
             .collect();
         threads.into_iter().map(|t| t.join().expect("no panic")).sum()
     });

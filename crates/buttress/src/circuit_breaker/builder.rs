@@ -295,8 +295,9 @@ impl CircuitBreakerBuilder {
         self.failure_rate.is_some() || self.slow_call_rate.is_some()
     }
 
-    pub(super) fn effective_slow_after(&self) -> Duration {
-        self.slow_after.unwrap_or(DEFAULT_SLOW_AFTER)
+    /// `assumed` is what its stack takes for slow.
+    pub(super) fn effective_slow_after(&self, assumed: Option<Duration>) -> Duration {
+        self.slow_after.or(assumed).unwrap_or(DEFAULT_SLOW_AFTER)
     }
 
     pub(super) fn effective_minimum(&self) -> u64 {

@@ -38,6 +38,8 @@ pub(super) struct Core {
     pub(super) machine: Machine,
     /// What a call in the closed state has to know of the options, so that it need not fetch them.
     hot: Hot,
+    /// What its stack takes for slow.
+    assumed_slow_after: OnceLock<Duration>,
     pub(super) settings: ArcSwap<Settings>,
     pub(super) probes: Probes,
     pub(super) waiters: Waiters,
@@ -101,6 +103,7 @@ impl Core {
         Self {
             machine: Machine::new(),
             hot: Hot::new(&settings.options),
+            assumed_slow_after: OnceLock::new(),
             settings: ArcSwap::from_pointee(settings),
             probes: Probes::new(),
             waiters: Waiters::default(),
@@ -464,12 +467,20 @@ impl Core {
     pub(super) fn reconfigure(&self, options: CircuitBreakerBuilder) {
         let before = self.settings.load_full();
         let settings = Settings::new(options, Some(&before));
-        self.hot.set(&settings.options);
+        self.hot
+            .set(&settings.options, self.assumed_slow_after.get().copied());
         self.settings.store(Arc::new(settings));
         // More probes may be allowed now.
         self.waiters.wake();
         tracing::info!(target: "buttress::circuit_breaker", policy = %self.name(), "policy changed");
         self.events.emit(super::CONCERN, self.name(), || PolicyChanged);
+    }
+
+    /// What is slow where the options do not say it. Whoever says it first is believed.
+    pub(super) fn assume_slow_after(&self, time: Duration) {
+        if self.assumed_slow_after.set(time).is_ok() {
+            self.hot.set(&self.settings.load().options, Some(time));
+        }
     }
 
     // ===== books =====
@@ -615,11 +626,11 @@ impl Hot {
             consecutive_failures: AtomicU32::new(0),
             slow_after: AtomicU64::new(0),
         };
-        hot.set(options);
+        hot.set(options, None);
         hot
     }
 
-    fn set(&self, options: &CircuitBreakerBuilder) {
+    fn set(&self, options: &CircuitBreakerBuilder, assumed_slow_after: Option<Duration>) {
         let timed = if options.slow_call_rate.is_some() {
             TIMED
         } else {
@@ -629,8 +640,9 @@ impl Hot {
         self.flags.store(timed | windowed, Relaxed);
         self.consecutive_failures
             .store(options.consecutive_failures.unwrap_or(0), Relaxed);
-        let slow_after = u64::try_from(options.effective_slow_after().as_nanos()).unwrap_or(u64::MAX);
-        self.slow_after.store(slow_after, Relaxed);
+        let slow_after = options.effective_slow_after(assumed_slow_after).as_nanos();
+        self.slow_after
+            .store(u64::try_from(slow_after).unwrap_or(u64::MAX), Relaxed);
     }
 }
 

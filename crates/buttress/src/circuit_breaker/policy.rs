@@ -252,6 +252,11 @@ impl CircuitBreaker {
         // Whoever came first named it.
         let _ = self.core.name.set(name.clone());
     }
+
+    /// Takes calls for slow from then on where its owner did not say from when.
+    pub(crate) fn slow_after_if_unset(&self, time: Duration) {
+        self.core.assume_slow_after(time);
+    }
 }
 
 impl Default for CircuitBreaker {

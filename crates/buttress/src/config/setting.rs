@@ -189,6 +189,14 @@ impl<'p, 'a> Setting<'p, 'a> {
         self.problem(one_of(names(), '"'), hint)
     }
 
+    /// `Some(None)` for `"off"`, else what `read` makes of the value: `budget.or_off(Setting::duration)`.
+    pub fn or_off<T>(self, read: impl FnOnce(Self) -> Option<T>) -> Option<Option<T>> {
+        match self.value.as_str() {
+            Some("off") => Some(None),
+            _ => read(self).map(Some),
+        }
+    }
+
     /// A list, each item read by `read`, whose keys are `name[0]`, `name[1]` and so on. Items for which it returns
     /// `None` are left out.
     pub fn list<T>(self, mut read: impl FnMut(Setting<'_, 'a>) -> Option<T>) -> Option<Vec<T>> {

@@ -55,6 +55,13 @@ impl<B: Body> Peeked<B> {
     }
 }
 
+/// Of an empty body. tonic's interceptors ask for it.
+impl<B: Body + Default> Default for Peeked<B> {
+    fn default() -> Self {
+        Self::new(B::default())
+    }
+}
+
 impl<B: Body + Unpin> Peeked<B> {
     /// Polls the body, if nothing of it has been read ahead, and says what `judge` thinks of what came: `None` if
     /// nothing has, or data.

@@ -14,6 +14,9 @@ use crate::{
 /// draft-ietf-httpapi-idempotency-key-header.
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The number of an attempt after the first, 2 and up.
+static RETRY_ATTEMPT: HeaderName = HeaderName::from_static("x-retry-attempt");
+
 /// HTTP: the status decides, then the body.
 ///
 /// | | |
@@ -232,5 +235,11 @@ impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
     #[inline]
     fn asks_for_tunnel(&self, request: &http::Request<B>) -> bool {
         request.method() == http::Method::CONNECT
+    }
+
+    fn say_attempt(&self, request: &mut http::Request<B>, attempt: u32) {
+        if attempt > 1 {
+            request.headers_mut().insert(&RETRY_ATTEMPT, attempt.into());
+        }
     }
 }

@@ -2,7 +2,10 @@ use std::{
     any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use arc_swap::ArcSwapOption;
@@ -151,6 +154,41 @@ impl fmt::Debug for Emitter {
                 &self.listeners.load().as_ref().map_or(0, |l| l.len()),
             )
             .finish()
+    }
+}
+
+/// Tells what is news from what goes on: for events of what happens with every call while something is wrong.
+#[cfg_attr(
+    not(any(feature = "fallback", feature = "hedge", feature = "retry")),
+    allow(dead_code)
+)]
+#[derive(Debug)]
+pub(crate) struct News {
+    born: Instant,
+    /// When it last happened, in seconds of the life of this, counted from 1.
+    last: AtomicU64,
+}
+
+/// For how long a thing must not have happened before it is news again.
+const QUIET_SECONDS: u64 = 10;
+
+#[cfg_attr(
+    not(any(feature = "fallback", feature = "hedge", feature = "retry")),
+    allow(dead_code)
+)]
+impl News {
+    pub(crate) fn new() -> Self {
+        Self {
+            born: clock::now(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// It happens: is that news?
+    pub(crate) fn happens(&self, now: Instant) -> bool {
+        let second = now.saturating_duration_since(self.born).as_secs() + 1;
+        let before = self.last.swap(second, Relaxed);
+        before == 0 || second >= before + QUIET_SECONDS
     }
 }
 

@@ -28,8 +28,8 @@ use std::{
 };
 
 pub use drill::{Drill, DrillError};
-pub(crate) use event::Emitter;
 pub use event::{Created, Detail, Event, Lagged, PolicyChanged, Subscription};
+pub(crate) use event::{Emitter, News};
 
 use crate::value::{Table, Value};
 

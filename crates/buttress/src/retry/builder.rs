@@ -9,6 +9,7 @@ use crate::{
     budget::Budget,
     config::{ConfigError, Problems},
     duration::Human,
+    replay::MAX_BODY,
     size,
 };
 
@@ -32,9 +33,6 @@ pub struct RetryBuilder {
 
 /// The longest wait that there can be.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The longest body that can be remembered.
-pub(super) const MAX_BODY: u64 = 1 << 30;
 
 impl Default for RetryBuilder {
     fn default() -> Self {

@@ -1,5 +1,4 @@
 use std::{
-    error::Error as StdError,
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -11,34 +10,8 @@ use tokio::time::Sleep;
 use super::{Retry, course::Course};
 use crate::{
     context::{self, InAttempt, Surroundings},
-    error::Rejected,
-    outcome::{Classify, Outcome, Plain, Protocol, Reason},
+    outcome::Protocol,
 };
-
-/// The judgement of [`Retry::call`]: `Ok` is a success, `Err` a failure, or what the rejection in the error or in one of
-/// its causes says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AnyError {
-    _private: (),
-}
-
-impl AnyError {
-    pub(super) const fn protocol() -> Plain<Self> {
-        Plain::with(Self { _private: () })
-    }
-}
-
-impl<T, E: StdError + 'static> Classify<T, E> for AnyError {
-    fn classify(&self, result: &Result<T, E>) -> Outcome {
-        match result {
-            Ok(_) => Outcome::SUCCESS,
-            Err(error) => match Rejected::find(error) {
-                Some(rejected) => Outcome::of_rejected(rejected),
-                None => Outcome::failure(Reason::Error),
-            },
-        }
-    }
-}
 
 pin_project! {
     /// A function that is called until it succeeds, from [`Retry::call`].

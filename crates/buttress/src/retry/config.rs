@@ -1,13 +1,10 @@
 //! A retry from a configuration file.
 
-use super::{
-    Backoff, Jitter,
-    builder::{MAX_BODY, RetryBuilder},
-    conditions::RetryOn,
-};
+use super::{Backoff, Jitter, builder::RetryBuilder, conditions::RetryOn};
 use crate::{
-    budget::{Budget, MAX_PER_SECOND},
+    budget::Budget,
     config::{Section, Setting},
+    replay::MAX_BODY,
     value::Value,
 };
 
@@ -64,9 +61,9 @@ impl RetryBuilder {
             multiplier = section.ratio("multiplier", 1.0..=1000.0);
             max_backoff = section.duration("max_backoff");
             jitter = section.setting("jitter").and_then(jitter);
-            max_elapsed = section.setting("max_elapsed").and_then(|s| or_off(s, Setting::duration));
+            max_elapsed = section.setting("max_elapsed").and_then(|s| s.or_off(Setting::duration));
             max_retry_after = section.duration("max_retry_after");
-            budget = section.setting("budget").and_then(|s| or_off(s, budget));
+            budget = section.setting("budget").and_then(|s| s.or_off(budget));
             retry_on = section.setting("retry_on").and_then(retry_on);
             retry_non_idempotent = section.boolean("retry_non_idempotent");
             max_body = section.size("max_body", MAX_BODY);
@@ -90,15 +87,8 @@ const JITTERS: [(&str, Jitter); 4] = [
     ("none", Jitter::None),
 ];
 
-/// `"off"`, or what `read` makes of it.
-fn or_off<'p, 'a, T>(
-    setting: Setting<'p, 'a>,
-    read: impl FnOnce(Setting<'p, 'a>) -> Option<T>,
-) -> Option<Option<T>> {
-    match setting.value().as_str() {
-        Some("off") => Some(None),
-        _ => read(setting).map(Some),
-    }
+fn budget(setting: Setting<'_, '_>) -> Option<Budget> {
+    Budget::read(setting, Budget::default())
 }
 
 fn jitter(setting: Setting<'_, '_>) -> Option<Jitter> {
@@ -110,14 +100,6 @@ fn jitter(setting: Setting<'_, '_>) -> Option<Jitter> {
         }
         _ => setting.one_of(&JITTERS),
     }
-}
-
-fn budget(setting: Setting<'_, '_>) -> Option<Budget> {
-    let mut section = setting.section()?;
-    let default = Budget::default();
-    let ratio = section.ratio("ratio", 0.0..=1.0).unwrap_or(default.ratio());
-    let minimum = section.number("min_per_second", 0..=MAX_PER_SECOND);
-    Some(Budget::new(ratio, minimum.unwrap_or(default.min_per_second())))
 }
 
 /// What an item of `retry_on` stands for.

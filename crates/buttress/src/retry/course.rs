@@ -12,6 +12,7 @@ use crate::{
     outcome::{Outcome, Verdict},
 };
 
+#[derive(Clone)]
 pub(super) struct Course {
     shared: Arc<Shared>,
     /// Noted when the call is first found to take time.

@@ -30,7 +30,7 @@
 //!
 //! | | else, in the [books](Snapshot) |
 //! |---|---|
-//! | no retry further out repeats it | – |
+//! | no retry or hedge further out repeats it | – |
 //! | the request may be sent twice: an idempotent method, an `Idempotency-Key`, a plain request; all of its body is there | `not_repeatable` |
 //! | the failure is one that may pass by itself: [`RetryOn`] | – |
 //! | it has attempts left | `out_of_attempts` |
@@ -59,6 +59,9 @@
 //! Order matters: what limits how many calls run at a time belongs *inside* the retry, else a call that sleeps keeps
 //! its slot. [`Stack`](crate::Stack) builds it so.
 //!
+//! With the `tower-retry` feature a `Retry` is also a policy for tower's own retry layer; see `TowerPolicy` for what
+//! that one cannot do.
+//!
 //! # Cost
 //!
 //! A call that succeeds at first costs a copy of the request, a clone of the service and one counter. The clock is
@@ -80,20 +83,26 @@ mod shared;
 mod snapshot;
 #[cfg(all(test, not(loom)))]
 mod tests;
+#[cfg(feature = "tower-retry")]
+mod tower_policy;
 
 pub use backoff::Backoff;
 pub use builder::RetryBuilder;
-pub use call::{AnyError, Call};
+pub use call::Call;
 pub use conditions::{Attempt, RetryOn};
 pub use future::RetryFuture;
 pub use jitter::Jitter;
 pub use layer::RetryLayer;
 pub use policy::Retry;
 pub use service::RetryService;
-pub use shared::BudgetExhausted;
 pub use snapshot::Snapshot;
+#[cfg(feature = "tower-retry")]
+pub use tower_policy::{TowerPolicy, TowerWait};
 
-pub use crate::budget::Budget;
+pub use crate::{
+    budget::{Budget, BudgetExhausted},
+    outcome::AnyError,
+};
 
 /// In events and as the default name.
 const CONCERN: &str = "retry";

@@ -2,14 +2,14 @@ use std::{fmt, sync::Arc};
 
 use super::{
     builder::RetryBuilder,
-    call::{AnyError, Call},
+    call::Call,
     layer::RetryLayer,
     shared::{Plan, Shared},
     snapshot::Snapshot,
 };
 use crate::{
     config::ConfigError,
-    outcome::{Plain, Protocol},
+    outcome::{AnyError, Plain, Protocol},
     registry::{Listener, Policy},
     replay::Same,
     value::Table,

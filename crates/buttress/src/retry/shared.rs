@@ -1,18 +1,15 @@
 //! What a retry shares among its clones.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwap;
 
 use super::{CONCERN, builder::RetryBuilder, snapshot::Snapshot};
 use crate::{
-    budget::{Purse, is_look_due},
+    budget::{BudgetExhausted, Purse, is_look_due},
     clock::{self, Instant},
     random::Source,
     registry::{Emitter, PolicyChanged},
@@ -24,11 +21,8 @@ pub(super) struct Shared {
     pub(super) options: ArcSwap<RetryBuilder>,
     pub(super) source: Source,
     purse: Purse,
-    /// When the budget last refused, in seconds of the policy's life, counted from 1.
-    refused: AtomicU64,
     pub(super) events: Emitter,
     pub(super) name: OnceLock<Arc<str>>,
-    born: Instant,
     pub(super) books: Striped<8>,
 }
 
@@ -58,9 +52,6 @@ pub(super) struct Plan {
     pub(super) retry_non_idempotent: bool,
 }
 
-/// For how long the budget must have refused nothing before the next refusal is news.
-const QUIET_SECONDS: u64 = 10;
-
 impl Shared {
     pub(super) fn new(options: RetryBuilder) -> Self {
         let name = OnceLock::new();
@@ -76,10 +67,8 @@ impl Shared {
             source: Source::new(options.seed),
             options: ArcSwap::from_pointee(options),
             purse: Purse::new(),
-            refused: AtomicU64::new(0),
             events: Emitter::default(),
             name,
-            born: clock::now(),
             books: Striped::new(),
         }
     }
@@ -117,18 +106,10 @@ impl Shared {
             return true;
         };
         let granted = self.purse.withdraw(budget, now, self.calls());
-        if !granted {
-            self.refused(now);
-        }
-        granted
-    }
-
-    fn refused(&self, now: Instant) {
-        let second = now.saturating_duration_since(self.born).as_secs() + 1;
-        let before = self.refused.swap(second, Relaxed);
-        if before == 0 || second >= before + QUIET_SECONDS {
+        if !granted && self.purse.refusal_is_news(now) {
             self.events.emit(CONCERN, self.name(), || BudgetExhausted);
         }
+        granted
     }
 
     pub(super) fn reconfigure(&self, mut options: RetryBuilder) {
@@ -169,17 +150,6 @@ impl Shared {
             not_repeatable,
             budget_balance: budget.map(|b| self.purse.balance(&b, clock::now(), self.calls())),
         }
-    }
-}
-
-/// The budget refused a retry, for the first time in ten seconds or ever: from now on failures are passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BudgetExhausted;
-
-impl fmt::Display for BudgetExhausted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the budget is exhausted: too many calls fail, failures are passed on")
     }
 }
 

@@ -25,6 +25,8 @@ mod nested;
 mod options;
 #[cfg(feature = "circuit-breaker")]
 mod outages;
+#[cfg(feature = "tower-retry")]
+mod tower_layer;
 #[cfg(feature = "http")]
 mod wire;
 

@@ -1,22 +1,39 @@
-//! A stack from a configuration file.
+//! Stacks from a configuration file.
 
-use super::Stack;
+use super::{Client, ClientSlots, Stack, full::Fill};
+#[cfg(feature = "http")]
+use super::{Server, ServerSlots};
 use crate::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerBuilder},
     config::Section,
+    fallback::{Fallback, FileFallback},
+    hedge::{Hedge, HedgeBuilder},
     metrics::Metrics,
+    outcome::Plain,
     recover::Recover,
+    retry::{Retry, RetryBuilder},
+    timeout::Timeouts,
 };
 
-/// The policies of a stack, read from plain data. A section that is absent is a policy that is off; metrics and
-/// panic recovery are on unless switched off.
+/// The policies of a client's stack, read from plain data. A section that is absent is a policy that is off; metrics
+/// and panic recovery are on unless switched off.
 ///
 /// ```toml
 /// metrics = true
 /// recover = true
-/// [circuit_breaker]               # the options of CircuitBreakerBuilder
+/// [timeouts]                      # see `Timeouts`
+/// attempt = "2s"
+/// total = "10s"
+/// [retry]                         # the options of `RetryBuilder`
+/// max_attempts = 3
+/// [hedge]                         # the options of `HedgeBuilder`
+/// after = "p95"
+/// [circuit_breaker]               # the options of `CircuitBreakerBuilder`
 /// consecutive_failures = 5
 /// open_for = "30s"
+/// [fallback]                      # a response, if `P` has one: see `FallbackBuilder::read`
+/// status = 200
+/// body = '{"cached":true}'
 /// ```
 ///
 /// With the `serde` feature it deserialises from any format; unknown keys and bad values are all named in the one
@@ -24,70 +41,224 @@ use crate::{
 ///
 /// ```
 /// # #[cfg(feature = "serde")] {
-/// use buttress::{Plain, Stack, stack::{FullClient, StackConfig}};
+/// use buttress::{Plain, Stack, stack::{ClientConfig, FullClient}};
 ///
-/// let config: StackConfig = toml::from_str("[circuit_breaker]\nopen_for = \"30s\"")?;
+/// let config: ClientConfig = toml::from_str("[circuit_breaker]\nopen_for = \"30s\"")?;
 /// let stack: FullClient<Plain> = Stack::new("db").config(config).build();
 /// # let _ = stack;
 ///
-/// let error = toml::from_str::<StackConfig>("[circuit_breaker]\nopen_for = 30\nhalf_open_probs = 1").unwrap_err();
+/// let error = toml::from_str::<ClientConfig>("[retry]\nmax_atempts = 3\n[timeouts]\ntotal = \"0s\"").unwrap_err();
 /// let error = error.to_string();
-/// assert!(error.contains("circuit_breaker.open_for") && error.contains("did you mean `half_open_probes`?"));
+/// assert!(error.contains("did you mean `max_attempts`?") && error.contains("timeouts.total: found 0s"));
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// `P` is the protocol of the stack, which says what a fallback from a file can answer with: see [`FileFallback`].
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct StackConfig {
+pub struct ClientConfig<P: FileFallback = Plain> {
     /// Counting; key `metrics`, on by default.
     pub metrics: Option<Metrics>,
     /// Panic recovery; key `recover`, on by default.
     pub recover: Option<Recover>,
+    /// Time limits; section `timeouts`, off by default.
+    pub timeouts: Timeouts,
+    /// What answers in place of the service; section `fallback`, off by default.
+    pub fallback: Option<Fallback<P::Answer>>,
+    /// Calling again; section `retry`, off by default.
+    pub retry: Option<Retry>,
+    /// Calling a second time what is slow; section `hedge`, off by default.
+    pub hedge: Option<Hedge>,
     /// The circuit breaker; section `circuit_breaker`, off by default.
     pub circuit_breaker: Option<CircuitBreaker>,
 }
 
-impl Default for StackConfig {
+/// The policies of a server's stack, read from plain data as those of a [client](ClientConfig)'s are. The `timeouts`
+/// are read by [`Timeouts::read_inbound`].
+///
+/// There is no `fallback`, `retry` or `hedge` among them: who called is the one to call again. A section of such a name
+/// is an error that says so.
+///
+/// ```
+/// # #[cfg(feature = "serde")] {
+/// use buttress::{Http, Stack, stack::{FullServer, ServerConfig}};
+///
+/// let config: ServerConfig = toml::from_str("[timeouts]\nhandler = \"5s\"")?;
+/// let stack: FullServer<Http> = Stack::http_server("api").config(config).build();
+/// # let _ = stack;
+///
+/// let error = toml::from_str::<ServerConfig>("[retry]\nmax_attempts = 3").unwrap_err().to_string();
+/// assert!(error.contains("retry: ") && error.contains("it has no place in a server's stack"));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "http")]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// Counting; key `metrics`, on by default.
+    pub metrics: Option<Metrics>,
+    /// Panic recovery; key `recover`, on by default.
+    pub recover: Option<Recover>,
+    /// Time limits; section `timeouts`, off by default.
+    pub timeouts: Timeouts,
+    /// The circuit breaker; section `circuit_breaker`, off by default.
+    pub circuit_breaker: Option<CircuitBreaker>,
+}
+
+impl<P: FileFallback> Default for ClientConfig<P> {
     fn default() -> Self {
         Self {
             metrics: Some(Metrics::new()),
             recover: Some(Recover::new()),
+            timeouts: Timeouts::default(),
+            fallback: None,
+            retry: None,
+            hedge: None,
             circuit_breaker: None,
         }
     }
 }
 
-impl StackConfig {
-    /// Reads the policies from a section, which may hold other keys as well.
-    #[must_use]
-    pub fn read(section: &mut Section<'_, '_>) -> Self {
+#[cfg(feature = "http")]
+impl Default for ServerConfig {
+    fn default() -> Self {
         Self {
-            metrics: section.boolean("metrics").unwrap_or(true).then(Metrics::new),
-            recover: section.boolean("recover").unwrap_or(true).then(Recover::new),
-            circuit_breaker: section.section("circuit_breaker").and_then(|mut section| {
-                let options = CircuitBreakerBuilder::read(&mut section);
-                section.accept(options.build())
-            }),
+            metrics: Some(Metrics::new()),
+            recover: Some(Recover::new()),
+            timeouts: Timeouts::default(),
+            circuit_breaker: None,
         }
     }
 }
 
+impl<P: FileFallback> Clone for ClientConfig<P> {
+    fn clone(&self) -> Self {
+        Self {
+            metrics: self.metrics.clone(),
+            recover: self.recover.clone(),
+            timeouts: self.timeouts.clone(),
+            fallback: self.fallback.clone(),
+            retry: self.retry.clone(),
+            hedge: self.hedge.clone(),
+            circuit_breaker: self.circuit_breaker.clone(),
+        }
+    }
+}
+
+impl<P: FileFallback> ClientConfig<P> {
+    /// Reads the policies from a section, which may hold other keys as well.
+    #[must_use]
+    pub fn read(section: &mut Section<'_, '_>) -> Self {
+        Self {
+            metrics: metrics(section),
+            recover: recover(section),
+            timeouts: timeouts(section, Timeouts::read),
+            fallback: section.setting("fallback").and_then(P::read),
+            retry: section.section("retry").and_then(|mut section| {
+                let options = RetryBuilder::read(&mut section);
+                section.accept(options.build())
+            }),
+            hedge: section.section("hedge").and_then(|mut section| {
+                let options = HedgeBuilder::read(&mut section);
+                section.accept(options.build())
+            }),
+            circuit_breaker: circuit_breaker(section),
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+impl ServerConfig {
+    /// Sections that only a client has.
+    const MISPLACED: [&'static str; 3] = ["fallback", "hedge", "retry"];
+
+    /// Reads the policies from a section, which may hold other keys as well.
+    #[must_use]
+    pub fn read(section: &mut Section<'_, '_>) -> Self {
+        for name in Self::MISPLACED {
+            if section.setting(name).is_some() {
+                section.refuse(name, "nothing: it has no place in a server's stack");
+            }
+        }
+        Self {
+            metrics: metrics(section),
+            recover: recover(section),
+            timeouts: timeouts(section, Timeouts::read_inbound),
+            circuit_breaker: circuit_breaker(section),
+        }
+    }
+}
+
+fn metrics(section: &mut Section<'_, '_>) -> Option<Metrics> {
+    section.boolean("metrics").unwrap_or(true).then(Metrics::new)
+}
+
+fn recover(section: &mut Section<'_, '_>) -> Option<Recover> {
+    section.boolean("recover").unwrap_or(true).then(Recover::new)
+}
+
+fn timeouts(section: &mut Section<'_, '_>, read: fn(&mut Section<'_, '_>) -> Timeouts) -> Timeouts {
+    let section = section.section("timeouts");
+    section.map(|mut section| read(&mut section)).unwrap_or_default()
+}
+
+fn circuit_breaker(section: &mut Section<'_, '_>) -> Option<CircuitBreaker> {
+    let mut section = section.section("circuit_breaker")?;
+    let options = CircuitBreakerBuilder::read(&mut section);
+    section.accept(options.build())
+}
+
 #[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for StackConfig {
+impl<'de, P: FileFallback> serde::Deserialize<'de> for ClientConfig<P> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = crate::value::Table::deserialize(deserializer)?;
         crate::config::read(&table, |root| Self::read(root)).map_err(serde::de::Error::custom)
     }
 }
 
-impl<K, O, M, R, B, E, I> Stack<K, O, M, R, B, E, I> {
-    /// Fills every slot with what a file says.
-    pub fn config(
-        self,
-        config: StackConfig,
-    ) -> Stack<K, O, Option<Metrics>, Option<Recover>, Option<CircuitBreaker>, E, I> {
-        self.metrics(config.metrics)
-            .recover_with(config.recover)
-            .circuit_breaker(config.circuit_breaker)
+#[cfg(all(feature = "http", feature = "serde"))]
+impl<'de> serde::Deserialize<'de> for ServerConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = crate::value::Table::deserialize(deserializer)?;
+        crate::config::read(&table, |root| Self::read(root)).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<P: FileFallback, M, S> Stack<Client<P, M>, S> {
+    /// Fills every slot with what a file says, in place of what stood there. A [`protocol`](Self::protocol) of your own
+    /// is set after it.
+    pub fn config<E, O, I>(self, config: ClientConfig<P>) -> Stack<Client<P, M>, ClientSlots<P, E, O, I>>
+    where
+        S: Fill<Client<P, M>, Full = ClientSlots<P, E, O, I>>,
+    {
+        let mut stack = self.full();
+        stack.slots.metrics = config.metrics;
+        stack.slots.recover = config.recover;
+        stack.slots.fallback = config.fallback;
+        stack.slots.total = config.timeouts.total;
+        stack.slots.retry = config.retry;
+        stack.slots.hedge = config.hedge;
+        stack.slots.breaker = config.circuit_breaker;
+        stack.slots.attempt = config.timeouts.attempt;
+        stack
+    }
+}
+
+#[cfg(feature = "http")]
+impl<P, S> Stack<Server<P>, S> {
+    /// Fills every slot with what a file says, in place of what stood there.
+    pub fn config<R, E, O, I>(self, config: ServerConfig) -> Stack<Server<P>, ServerSlots<R, E, O, I>>
+    where
+        S: Fill<Server<P>, Full = ServerSlots<R, E, O, I>>,
+    {
+        let mut stack = self.full();
+        stack.slots.metrics = config.metrics;
+        stack.slots.recover = config.recover;
+        stack.slots.total = config.timeouts.total;
+        stack.slots.breaker = config.circuit_breaker;
+        stack.slots.attempt = config.timeouts.attempt;
+        stack
     }
 }

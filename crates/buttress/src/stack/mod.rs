@@ -1,9 +1,11 @@
-//! The builder: policies in, one [`ServiceBuilder`](tower::ServiceBuilder) out, in the one right order.
+//! The builder: policies in, one [`ServiceBuilder`] out, in the one right order.
 //!
 //! ```
-//! # #[cfg(all(feature = "circuit-breaker", feature = "recover", feature = "metrics"))] {
+//! # #[cfg(all(feature = "circuit-breaker", feature = "metrics", feature = "recover", feature = "retry", feature = "timeout"))] {
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use buttress::{Registry, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics};
+//! use std::time::Duration;
+//!
+//! use buttress::{Registry, Stack, circuit_breaker::CircuitBreaker, metrics::Metrics, retry::Retry};
 //! use tower::{Service, ServiceExt, service_fn};
 //!
 //! let registry = Registry::new();
@@ -11,6 +13,9 @@
 //!     .registry(&registry)
 //!     .circuit_breaker(CircuitBreaker::builder().consecutive_failures(3).build()?)
 //!     .metrics(Metrics::new())
+//!     .retry(Retry::standard())
+//!     .attempt_timeout(Duration::from_secs(2))?
+//!     .total_timeout(Duration::from_secs(10))?
 //!     .recover()
 //!     .build();
 //!
@@ -26,125 +31,191 @@
 //! Policies are named in any order; [`build`](Stack::build) alone decides where each stands. Outside in:
 //!
 //! ```text
-//!  client (new, http_client, grpc_client)      server (http_server, grpc_server)
+//!  client (new, http_client, grpc_client)        server (http_server, grpc_server)
 //!
-//!  outside      the user's own layer            outside      the user's own layer
-//!                                               respond      refusals become responses
-//!  metrics                                      metrics
-//!  recover                                      recover
-//!  circuit breaker                              circuit breaker
-//!  recover                                      recover
-//!  error        E becomes Error<E>              error        E becomes Error<E>
-//!  inside       the user's own layer            inside       the user's own layer
-//!  ── the service ──                            ── the handler ──
+//!  outside          the user's own layer          outside          the user's own layer
+//!                                                 respond          refusals become responses
+//!  metrics                                        metrics
+//!  recover                                        recover
+//!  fallback
+//!  total timeout    sets the deadline             deadline         reads grpc-timeout
+//!  retry
+//!  hedge
+//!  circuit breaker                                circuit breaker
+//!  attempt timeout                                handler timeout
+//!  recover                                        recover
+//!  error            E becomes Error<E>            error            E becomes Error<E>
+//!  inside           the user's own layer          inside           the user's own layer
+//!  ── the service ──                              ── the handler ──
 //! ```
 //!
-//! * `recover` stands twice: in the outer place so that a panic anywhere, a user's own layer included, becomes an
-//!   error that the metrics see; in the inner place so that a panic of the service is a failure that the breaker
-//!   sees.
+//! * `recover` stands twice: in the outer place so that a panic of any layer but the outermost becomes an error that
+//!   the metrics see; in the inner place so that a panic of the service, or of the layer around it, is a failure that
+//!   the breaker sees.
+//! * An attempt that times out is a failure to the breaker, and the retry may make another one.
+//! * The total ends everything, a wait between two attempts too. A retry does not begin to wait for what would come
+//!   after it. An attempt that it cuts off when that was [slow] already is a failure to the breaker all the same.
+//! * The fallback answers whatever comes of all that, the end of the total too, and the metrics count what the caller
+//!   sees. It has no part in the call's time.
+//! * Each attempt of a retry may be hedged; a failed one is the retry's business only when its hedge has failed, too.
+//! * The retry stands outside of the breaker: each attempt is a call to it, and when it opens, what is left of the
+//!   attempts is not made. A failed response, and with it what it holds further in, is dropped before the retry waits.
 //! * `respond` stands outside the metrics, which so see the rejection itself; outside it they could not tell our
 //!   503 from the handler's.
 //! * The user's layers never have to know about rejections: [`inside`](Stack::inside) lies below the layer that
 //!   brings them in, [`outside`](Stack::outside) of a server above the one that answers them.
 //!
+//! A server has no retry, hedge or fallback: whoever called it is the one to call again. That does not compile:
+//!
+//! ```compile_fail,E0277
+//! # #[cfg(not(all(feature = "http", feature = "retry")))] compile_error!("there is nothing to see");
+//! use buttress::{Stack, retry::Retry};
+//!
+//! let _ = Stack::http_server("api").retry(Retry::standard());
+//! //                                ^^^^^ only for the stack of a client
+//! ```
+//!
+//! # Bodies that can be sent again
+//!
+//! Over HTTP a retry asks which body the service below takes; [`replay`](crate::replay) has the whole story. By
+//! default it is the caller's own, if that is one that can be boxed. Else say what to make of it,
+//! `.request_body(axum::body::Body::new)`, or that the service takes any, as hyper-util's client does. However many
+//! layers may send a request again, its body is wrapped and remembered once, and the service gets one and the same type.
+//!
+//! ```
+//! # #[cfg(all(feature = "circuit-breaker", feature = "fallback", feature = "hedge", feature = "http", feature = "metrics", feature = "recover", feature = "retry", feature = "timeout"))] {
+//! use buttress::{Http, Stack, http::ReplayBody, replay::Bare, retry::Retry, stack::FullClient};
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let upstream = service_fn(async |request: Request<ReplayBody<Full<Bytes>>>| {
+//!     Ok::<_, std::io::Error>(Response::new(request.into_body()))
+//! });
+//! let stack: FullClient<Http, Bare> =
+//!     Stack::http_client("payments").retry(Retry::standard()).any_request_body().full().build();
+//! let answer = stack.service(upstream).oneshot(Request::new(Full::from("a book"))).await;
+//! assert!(answer.is_ok());
+//! # }
+//! # main() }
+//! ```
+//!
+//! # What it costs
+//!
+//! Around a plain service, with every slot filled, nothing is allocated for a call whose first attempt succeeds, nor
+//! for one that is refused. Over HTTP the [`CallContext`](crate::CallContext) in the request's extensions, which carries
+//! the deadline, is four allocations: a map, its table, the context, and the [`Tally`](crate::context::Tally) that all
+//! copies of it share. What retry and hedge keep of the request, its headers as a list, is one each. So a `GET` through
+//! a client with every slot filled is six, without a hedge five, and with neither a deadline nor a retry none.
+//!
 //! # Why it is built like this
 //!
 //! * **A slot holds a policy, not a layer.** The layers are made in `build`, when the protocol is known; so setters
-//!   come in any order, and the two kinds of stack have one set of setters and two `build`s.
-//! * **A slot that is not named is [`Identity`]:** no cost, and no bound that only that layer would need.
+//!   come in any order, and the two kinds of stack have one set of setters and two orders.
+//! * **A slot that is not named is [`Identity`](tower_layer::Identity):** no cost, and no bound that only that layer
+//!   would need: a request need not be `Clone` for a stack without retry.
 //! * **A slot may be filled with `None`:** a policy that is off. The type is that of a policy that is on, so a stack
-//!   that is read from a file has one type, [`FullClient`] or [`FullServer`], which a struct can name without a box.
+//!   that is read from a file has one type, [`FullClient`] or `FullServer`, which a struct can name without a box.
+//!   [`full`](Stack::full) switches off what is not named.
+//! * **What can be wrong is said where it is written.** A policy was checked when it was built; a time limit may be
+//!   given as a mere `Duration`, and then its setter returns a `Result`. So `build` cannot fail.
+//!
+//! [slow]: crate::circuit_breaker::CircuitBreakerBuilder::slow_after
 
-mod build;
-#[cfg(all(feature = "circuit-breaker", feature = "metrics", feature = "recover"))]
+#[macro_use]
+mod table;
+
+#[cfg(all(
+    feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
+    feature = "metrics",
+    feature = "recover",
+    feature = "retry",
+    feature = "timeout"
+))]
 mod config;
-#[cfg(all(feature = "circuit-breaker", feature = "metrics", feature = "recover"))]
+#[cfg(all(
+    feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
+    feature = "metrics",
+    feature = "recover",
+    feature = "retry",
+    feature = "timeout"
+))]
 mod full;
+mod keeps;
+mod kind;
+#[cfg(feature = "timeout")]
+mod limit;
 mod slot;
+mod slots;
 
 use std::sync::Arc;
 
-pub use build::ClientStack;
+pub use keeps::{Keeping, Keeps, Kept, Mode, Untouched};
 #[cfg(feature = "http")]
-pub use build::ServerStack;
-#[cfg(all(feature = "circuit-breaker", feature = "metrics", feature = "recover"))]
-pub use config::StackConfig;
-#[cfg(all(feature = "circuit-breaker", feature = "metrics", feature = "recover"))]
-pub use full::FullClient;
-#[cfg(all(
-    feature = "circuit-breaker",
-    feature = "http",
-    feature = "metrics",
-    feature = "recover"
-))]
-pub use full::FullServer;
+pub use kind::Server;
+pub use kind::{Calls, Client, Handles, Kind};
+#[cfg(feature = "timeout")]
+pub use limit::TimeLimit;
 pub use slot::{Place, Slot};
-use tower_layer::Identity;
+pub use slots::Slots;
+use tower::ServiceBuilder;
 
-#[cfg(feature = "circuit-breaker")]
-use crate::circuit_breaker::CircuitBreaker;
 #[cfg(feature = "http")]
-use crate::http::{
-    Grpc, Http,
-    respond::{Edge, RespondLayer, Responder},
+use crate::http::{Grpc, Http, respond::Edge};
+use crate::{
+    outcome::Plain,
+    registry::Registry,
+    replay::{Bare, With},
 };
-#[cfg(feature = "metrics")]
-use crate::metrics::Metrics;
-#[cfg(feature = "recover")]
-use crate::recover::Recover;
-use crate::{error::ErrorLayer, outcome::Plain, registry::Registry};
+#[cfg(feature = "http")]
+use slots::Responding;
+
+with_every_concern! {
+    pub use config::ClientConfig;
+    pub use full::{Fill, FullClient};
+    pub use slots::ClientSlots;
+}
+
+#[cfg(feature = "http")]
+with_every_concern! {
+    pub use config::ServerConfig;
+    pub use full::FullServer;
+    pub use slots::ServerSlots;
+}
 
 /// A stack of policies being put together; the [module](self) tells the whole story.
 ///
-/// The type parameters are the kind of stack and its slots. Nobody needs to write them: a finished stack is a
-/// [`ServiceBuilder`](tower::ServiceBuilder), and [`FullClient`] and [`FullServer`] name the ones that have every
-/// slot filled.
+/// `K` is the kind of stack, `S` what stands in its [`Slots`]. Nobody needs to write them: a finished stack is a
+/// [`ServiceBuilder`], and [`FullClient`] and `FullServer` name the ones that have every slot filled.
 #[derive(Clone, Debug)]
 #[must_use = "a stack does nothing until it is built and put around a service"]
-pub struct Stack<
-    Kind,
-    Outside = Identity,
-    MetricsSlot = Identity,
-    RecoverSlot = Identity,
-    BreakerSlot = Identity,
-    ErrorSlot = ErrorLayer,
-    Inside = Identity,
-> {
+pub struct Stack<K, S = Slots> {
     place: Place,
-    kind: Kind,
-    outside: Outside,
-    metrics: MetricsSlot,
-    recover: RecoverSlot,
-    breaker: BreakerSlot,
-    error: ErrorSlot,
-    inside: Inside,
+    kind: K,
+    slots: S,
 }
 
-/// The kind of a stack around a service that is called, speaking the protocol `P`.
-#[derive(Clone, Copy, Debug)]
-pub struct Client<P> {
-    protocol: P,
+/// Slots whose policies can be put in the order of a stack of the kind `K`.
+pub trait Build<K> {
+    /// The layers, one inside the other.
+    type Layers;
+
+    /// Makes the layers.
+    fn build(self, kind: &K, place: Place) -> ServiceBuilder<Self::Layers>;
 }
 
-/// The kind of a stack around a handler, speaking the protocol `P` and refusing in the form of `R`.
-#[cfg(feature = "http")]
-#[derive(Clone, Copy, Debug)]
-pub struct Server<P, R> {
-    protocol: P,
-    respond: RespondLayer<R>,
-}
-
-impl<Kind> Stack<Kind> {
-    fn of(name: impl Into<Arc<str>>, kind: Kind) -> Self {
+impl<K> Stack<K> {
+    fn of(name: impl Into<Arc<str>>, kind: K) -> Self {
         Self {
             place: Place::new(name.into()),
             kind,
-            outside: Identity::new(),
-            metrics: Identity::new(),
-            recover: Identity::new(),
-            breaker: Identity::new(),
-            error: ErrorLayer::new(),
-            inside: Identity::new(),
+            slots: Slots::default(),
         }
     }
 }
@@ -152,12 +223,7 @@ impl<Kind> Stack<Kind> {
 impl Stack<Client<Plain>> {
     /// Around a service that is neither HTTP nor gRPC: a function, a database call.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self::of(
-            name,
-            Client {
-                protocol: Plain::new(),
-            },
-        )
+        Self::of(name, Client::new(Plain::new()))
     }
 }
 
@@ -165,12 +231,7 @@ impl Stack<Client<Plain>> {
 impl Stack<Client<Http>> {
     /// Around an HTTP client.
     pub fn http_client(name: impl Into<Arc<str>>) -> Self {
-        Self::of(
-            name,
-            Client {
-                protocol: Http::new(),
-            },
-        )
+        Self::of(name, Client::new(Http::new()))
     }
 }
 
@@ -178,59 +239,39 @@ impl Stack<Client<Http>> {
 impl Stack<Client<Grpc>> {
     /// Around a gRPC channel.
     pub fn grpc_client(name: impl Into<Arc<str>>) -> Self {
-        Self::of(
+        Self::of(name, Client::new(Grpc::new()))
+    }
+}
+
+#[cfg(feature = "http")]
+impl Stack<Server<Http>, Responding<Http>> {
+    /// Around an HTTP handler or router.
+    pub fn http_server(name: impl Into<Arc<str>>) -> Self {
+        Stack::of(
             name,
-            Client {
+            Server {
+                protocol: Http::new(),
+            },
+        )
+        .respond_with(Http::new().responder())
+    }
+}
+
+#[cfg(feature = "http")]
+impl Stack<Server<Grpc>, Responding<Grpc>> {
+    /// Around gRPC services.
+    pub fn grpc_server(name: impl Into<Arc<str>>) -> Self {
+        Stack::of(
+            name,
+            Server {
                 protocol: Grpc::new(),
             },
         )
+        .respond_with(Grpc::new().responder())
     }
 }
 
-#[cfg(feature = "http")]
-impl Stack<Server<Http, <Http as Edge>::Responder>> {
-    /// Around an HTTP handler or router.
-    pub fn http_server(name: impl Into<Arc<str>>) -> Self {
-        Self::of(name, Server::new(Http::new()))
-    }
-}
-
-#[cfg(feature = "http")]
-impl Stack<Server<Grpc, <Grpc as Edge>::Responder>> {
-    /// Around gRPC services.
-    pub fn grpc_server(name: impl Into<Arc<str>>) -> Self {
-        Self::of(name, Server::new(Grpc::new()))
-    }
-}
-
-#[cfg(feature = "http")]
-impl<P: Edge> Server<P, P::Responder> {
-    fn new(protocol: P) -> Self {
-        let respond = RespondLayer::with(protocol.responder());
-        Self { protocol, respond }
-    }
-}
-
-/// Writes a setter: the slot that it fills, and those that it leaves alone.
-macro_rules! setter {
-    (
-        $(#[$meta:meta])*
-        $name:ident$(<$generic:ident>)?($argument:ident: $type:ty) = $value:expr;
-        [$($before:ident: $Before:ident),*] $slot:ident: $Slot:ty [$($after:ident: $After:ident),*]
-    ) => {
-        $(#[$meta])*
-        pub fn $name$(<$generic>)?(self, $argument: $type) -> Stack<$($Before,)* $Slot, $($After,)*> {
-            Stack {
-                place: self.place,
-                $($before: self.$before,)*
-                $slot: $value,
-                $($after: self.$after,)*
-            }
-        }
-    };
-}
-
-impl<K, O, M, R, B, E, I> Stack<K, O, M, R, B, E, I> {
+impl<K, S> Stack<K, S> {
     /// Lists every policy of the stack in `registry` when it is built, under the policy's own name or, if it has
     /// none, the stack's.
     pub fn registry(mut self, registry: &Registry) -> Self {
@@ -238,100 +279,58 @@ impl<K, O, M, R, B, E, I> Stack<K, O, M, R, B, E, I> {
         self
     }
 
-    setter! {
-        /// Counts every call, its outcome and its durations. `None` is off.
-        #[cfg(feature = "metrics")]
-        metrics(metrics: impl Into<Option<Metrics>>) = metrics.into();
-        [kind: K, outside: O] metrics: Option<Metrics> [recover: R, breaker: B, error: E, inside: I]
+    /// Puts the layers in their order. `.layer(..)` and `.service(..)` go on from here.
+    pub fn build(self) -> ServiceBuilder<S::Layers>
+    where
+        S: Build<K>,
+    {
+        self.slots.build(&self.kind, self.place)
     }
 
-    setter! {
-        /// Turns panics into errors, with a [`Recover`] of your own; `None` is off. See
-        /// [`recover`](Self::recover).
-        #[cfg(feature = "recover")]
-        recover_with(recover: impl Into<Option<Recover>>) = recover.into();
-        [kind: K, outside: O, metrics: M] recover: Option<Recover> [breaker: B, error: E, inside: I]
-    }
-
-    /// Turns panics into errors.
-    #[cfg(feature = "recover")]
-    pub fn recover(self) -> Stack<K, O, M, Option<Recover>, B, E, I> {
-        self.recover_with(Recover::new())
-    }
-
-    setter! {
-        /// Stops calling the service while it is down. `None` is off.
-        #[cfg(feature = "circuit-breaker")]
-        circuit_breaker(breaker: impl Into<Option<CircuitBreaker>>) = breaker.into();
-        [kind: K, outside: O, metrics: M, recover: R] breaker: Option<CircuitBreaker> [error: E, inside: I]
-    }
-
-    setter! {
-        /// Puts a layer of your own above everything else. Use a [`tower_layer::Stack`] or a `ServiceBuilder` for
-        /// several.
-        outside<L>(layer: L) = layer;
-        [kind: K] outside: L [metrics: M, recover: R, breaker: B, error: E, inside: I]
-    }
-
-    setter! {
-        /// Puts a layer of your own below everything else, directly around the service. It never sees a rejection.
-        inside<L>(layer: L) = layer;
-        [kind: K, outside: O, metrics: M, recover: R, breaker: B, error: E] inside: L []
-    }
-
-    /// Leaves out the layer that turns the service's error `E` into [`Error<E>`](crate::Error): for services whose
-    /// error is a [`CallError`](crate::CallError) already, such as tower's `Buffer` (a `BoxError`) or another
-    /// stack. Rejections from in there are then understood as what they are.
-    pub fn keep_error(self) -> Stack<K, O, M, R, B, Identity, I> {
-        Stack {
-            place: self.place,
-            kind: self.kind,
-            outside: self.outside,
-            metrics: self.metrics,
-            recover: self.recover,
-            breaker: self.breaker,
-            error: Identity::new(),
-            inside: self.inside,
-        }
-    }
-
-    fn with_kind<Kind>(self, kind: impl FnOnce(K) -> Kind) -> Stack<Kind, O, M, R, B, E, I> {
+    fn with_kind<L>(self, kind: impl FnOnce(K) -> L) -> Stack<L, S> {
         Stack {
             place: self.place,
             kind: kind(self.kind),
-            outside: self.outside,
-            metrics: self.metrics,
-            recover: self.recover,
-            breaker: self.breaker,
-            error: self.error,
-            inside: self.inside,
+            slots: self.slots,
         }
     }
 }
 
-impl<P, O, M, R, B, E, I> Stack<Client<P>, O, M, R, B, E, I> {
+impl<P, M, S> Stack<Client<P, M>, S> {
     /// Judges the service's answers by a protocol of your own, or one with your own classification.
-    pub fn protocol<Q>(self, protocol: Q) -> Stack<Client<Q>, O, M, R, B, E, I> {
-        self.with_kind(|_| Client { protocol })
+    pub fn protocol<Q>(self, protocol: Q) -> Stack<Client<Q, M>, S> {
+        self.with_kind(|kind| Client {
+            protocol,
+            mode: kind.mode,
+        })
+    }
+
+    /// Makes a body for the service below of a request's body that can be sent again: `axum::body::Body::new`,
+    /// `tonic::body::Body::new`. Only what calls again asks for it.
+    pub fn request_body<F>(self, body: F) -> Stack<Client<P, With<F>>, S> {
+        self.body_mode(With(body))
+    }
+
+    /// Lets the service below have the body that can be sent again as it is, for one that takes any body:
+    /// hyper-util's client takes a `ReplayBody<B>` where it took `B`.
+    pub fn any_request_body(self) -> Stack<Client<P, Bare>, S> {
+        self.body_mode(Bare)
+    }
+
+    /// Says which request [body](crate::replay) the service below takes, by a mode whose type has a name.
+    pub fn body_mode<N>(self, mode: N) -> Stack<Client<P, N>, S> {
+        self.with_kind(|kind| Client {
+            protocol: kind.protocol,
+            mode,
+        })
     }
 }
 
 #[cfg(feature = "http")]
-impl<P, F, O, M, R, B, E, I> Stack<Server<P, F>, O, M, R, B, E, I> {
+impl<P, S> Stack<Server<P>, S> {
     /// Judges the handler's answers by a protocol of your own, or one with your own classification.
-    pub fn protocol<Q>(self, protocol: Q) -> Stack<Server<Q, F>, O, M, R, B, E, I> {
-        self.with_kind(|kind| Server {
-            protocol,
-            respond: kind.respond,
-        })
-    }
-
-    /// Answers refusals in a form of your own.
-    pub fn respond_with<G: Responder>(self, responder: G) -> Stack<Server<P, G>, O, M, R, B, E, I> {
-        self.with_kind(|kind| Server {
-            protocol: kind.protocol,
-            respond: RespondLayer::with(responder),
-        })
+    pub fn protocol<Q>(self, protocol: Q) -> Stack<Server<Q>, S> {
+        self.with_kind(|_| Server { protocol })
     }
 }
 
@@ -339,7 +338,11 @@ impl<P, F, O, M, R, B, E, I> Stack<Server<P, F>, O, M, R, B, E, I> {
     test,
     not(loom),
     feature = "circuit-breaker",
+    feature = "fallback",
+    feature = "hedge",
     feature = "metrics",
-    feature = "recover"
+    feature = "recover",
+    feature = "retry",
+    feature = "timeout"
 ))]
 mod tests;

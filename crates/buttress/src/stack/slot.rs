@@ -1,22 +1,30 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tower_layer::Identity;
 
+// A build may leave out those who ask for them.
+#[allow(unused_imports)]
+use super::{Client, Kind};
 use crate::{
     error::ErrorLayer,
     registry::{Policy, Registry},
 };
 
-/// Where a policy is put: what it is named after, and where it is listed.
+/// Where a policy is put: what it is named after, where it is listed, and what it should know of those beside it.
 #[derive(Clone, Debug)]
 pub struct Place {
     name: Arc<str>,
     registry: Option<Registry>,
+    attempt_limit: Option<Duration>,
 }
 
 impl Place {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, registry: None }
+        Self {
+            name,
+            registry: None,
+            attempt_limit: None,
+        }
     }
 
     pub(super) fn set_registry(&mut self, registry: &Registry) {
@@ -29,6 +37,17 @@ impl Place {
         &self.name
     }
 
+    /// How long an attempt may take, if the stack limits that.
+    #[must_use]
+    pub fn attempt_limit(&self) -> Option<Duration> {
+        self.attempt_limit
+    }
+
+    /// Says how long an attempt may take.
+    pub fn set_attempt_limit(&mut self, limit: Option<Duration>) {
+        self.attempt_limit = limit;
+    }
+
     /// Lists a policy, if the stack has a registry.
     pub fn list<P: Policy + Clone + 'static>(&self, name: impl Into<Arc<str>>, policy: &P) {
         if let Some(registry) = &self.registry {
@@ -37,51 +56,125 @@ impl Place {
     }
 }
 
-/// What may stand in a slot: a policy, `None` for one that is off, or [`Identity`] for nothing at all.
-pub trait Slot<P> {
+/// What may stand in a slot of a stack of the kind `K`: a policy, `None` for one that is off, or [`Identity`] for
+/// nothing at all.
+#[diagnostic::on_unimplemented(message = "`{Self}` cannot stand in a slot of the stack of a `{K}`")]
+pub trait Slot<K> {
     /// The layer it becomes.
     type Layer;
 
-    /// Makes the layer, now that the protocol is known.
-    fn into_layer(self, protocol: &P, place: &Place) -> Self::Layer;
+    /// Says what the others should know, before any layer is made.
+    fn prepare(&self, place: &mut Place) {
+        let _ = place;
+    }
+
+    /// Makes the layer, now that the kind of the stack is known. A policy that stands in two places is asked twice.
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer;
 }
 
-impl<P> Slot<P> for Identity {
+impl<K> Slot<K> for Identity {
     type Layer = Self;
 
-    fn into_layer(self, _: &P, _: &Place) -> Self {
-        self
+    fn to_layer(&self, _: &K, _: &Place) -> Self {
+        Self::new()
     }
 }
 
-impl<P> Slot<P> for ErrorLayer {
+impl<K> Slot<K> for ErrorLayer {
     type Layer = Self;
 
-    fn into_layer(self, _: &P, _: &Place) -> Self {
-        self
+    fn to_layer(&self, _: &K, _: &Place) -> Self {
+        *self
     }
 }
 
-/// Policies become their layers, named and listed on the way.
+#[cfg(feature = "http")]
+impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
+    type Layer = Self;
+
+    fn to_layer(&self, _: &K, _: &Place) -> Self {
+        self.clone()
+    }
+}
+
+/// Names a policy after its stack, if it has no name, and lists it.
+// A build may leave out every policy.
+#[allow(unused_macros)]
+macro_rules! settle {
+    ($slot:expr, $place:expr) => {
+        if let Some(policy) = $slot {
+            policy.name_if_unnamed($place.name());
+            $place.list(policy.name(), policy);
+        }
+    };
+}
+
+/// Policies become the layers of their protocol.
 macro_rules! policy_slot {
     ($($feature:literal: $Policy:path => $Layer:path;)*) => {$(
         #[cfg(feature = $feature)]
-        impl<P: Clone> Slot<P> for Option<$Policy> {
+        impl<K: Kind> Slot<K> for Option<$Policy> {
             type Layer = $Layer;
 
-            fn into_layer(self, protocol: &P, place: &Place) -> Self::Layer {
-                if let Some(policy) = &self {
-                    policy.name_if_unnamed(place.name());
-                    place.list(policy.name(), policy);
-                }
-                Self::Layer::new(self, protocol.clone())
+            fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+                settle!(self, place);
+                Self::Layer::new(self.clone(), kind.protocol().clone())
             }
         }
     )*};
 }
 
 policy_slot! {
-    "circuit-breaker": crate::circuit_breaker::CircuitBreaker => crate::circuit_breaker::CircuitBreakerLayer<P>;
-    "metrics": crate::metrics::Metrics => crate::metrics::MetricsLayer<P>;
-    "recover": crate::recover::Recover => crate::recover::RecoverLayer<P>;
+    "metrics": crate::metrics::Metrics => crate::metrics::MetricsLayer<K::Protocol>;
+    "recover": crate::recover::Recover => crate::recover::RecoverLayer<K::Protocol>;
+    "timeout": crate::timeout::Deadline => crate::timeout::DeadlineLayer<K::Protocol>;
+}
+
+/// Policies that may send a request again become the layers of their protocol, and of their body mode.
+macro_rules! client_slot {
+    ($($feature:literal: [$($generic:ident),*] $Policy:ty => $Layer:ty;)*) => {$(
+        #[cfg(feature = $feature)]
+        impl<P: Clone, M: Clone, $($generic: Send + Sync + 'static),*> Slot<Client<P, M>> for Option<$Policy> {
+            type Layer = $Layer;
+
+            fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
+                settle!(self, place);
+                Self::Layer::new(self.clone(), kind.protocol.clone(), kind.mode.clone())
+            }
+        }
+    )*};
+}
+
+client_slot! {
+    "fallback": [A, W] crate::fallback::Fallback<A, W> => crate::fallback::FallbackLayer<A, W, P, M>;
+    "retry": [] crate::retry::Retry => crate::retry::RetryLayer<P, M>;
+    "hedge": [] crate::hedge::Hedge => crate::hedge::HedgeLayer<P, M>;
+}
+
+#[cfg(feature = "circuit-breaker")]
+impl<K: Kind> Slot<K> for Option<crate::circuit_breaker::CircuitBreaker> {
+    type Layer = crate::circuit_breaker::CircuitBreakerLayer<K::Protocol>;
+
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        settle!(self, place);
+        if let (Some(breaker), Some(limit)) = (self, place.attempt_limit()) {
+            breaker.slow_after_if_unset(limit);
+        }
+        Self::Layer::new(self.clone(), kind.protocol().clone())
+    }
+}
+
+#[cfg(feature = "timeout")]
+impl<K: Kind> Slot<K> for Option<crate::timeout::Timeout> {
+    type Layer = crate::timeout::TimeoutLayer<K::Protocol>;
+
+    fn prepare(&self, place: &mut Place) {
+        place.set_attempt_limit(self.as_ref().and_then(crate::timeout::Timeout::attempt_limit));
+    }
+
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        settle!(self, place);
+        let layer = Self::Layer::new(self.clone(), kind.protocol().clone());
+        if K::INBOUND { layer.inbound() } else { layer }
+    }
 }

@@ -14,7 +14,7 @@ use super::{
     timer,
 };
 #[cfg(feature = "http")]
-use crate::error::BoxError;
+use crate::{clock, error::BoxError};
 use crate::{clock::Instant, directory::Id};
 
 pin_project! {
@@ -150,7 +150,7 @@ fn poll_limit(
     // was set in an earlier silence, it is set anew.
     debug_assert!(timer.deadline() <= moment);
     loop {
-        ready!(timer::poll_over(timer.as_mut(), cx));
+        ready!(clock::poll_over(timer.as_mut(), cx));
         if timer.deadline() >= moment {
             return Poll::Ready(limit);
         }

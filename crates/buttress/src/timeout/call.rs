@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    context::{self, Scoped},
+    context::{self, WithDeadline},
     error::{Error, ErrorFuture},
     outcome::Plain,
 };
@@ -46,13 +46,15 @@ impl<F> TimeoutCall<F> {
     }
 }
 
-impl<F> TimeoutCall<Scoped<F>> {
+impl<F> TimeoutCall<WithDeadline<F>> {
     pub(super) fn under_deadline(deadline: &Deadline, future: F) -> Self {
         let plain = Plain::new();
         let inner = match deadline.admit(&plain, &mut ()) {
-            Admission::Unlimited => TimeoutFuture::unlimited(ErrorFuture::new(Scoped::new(None, future))),
-            Admission::Limited { until, context } => TimeoutFuture::called(
-                ErrorFuture::new(Scoped::new(context, future)),
+            Admission::Unlimited => {
+                TimeoutFuture::unlimited(ErrorFuture::new(WithDeadline::new(None, future)))
+            }
+            Admission::Limited { until, carried } => TimeoutFuture::called(
+                ErrorFuture::new(WithDeadline::new((!carried).then_some(until), future)),
                 Some(deadline.ledger.id()),
                 Until::at(until),
                 BodyLimits::NONE,

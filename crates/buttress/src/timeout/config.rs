@@ -1,4 +1,6 @@
-use super::{Deadline, Timeout};
+use std::time::Duration;
+
+use super::{Deadline, Timeout, limit::ALLOWED};
 use crate::config::Section;
 
 /// The time limits of a stack, from a configuration file.
@@ -38,14 +40,47 @@ impl Timeouts {
     /// Reads the limits from a section. `Timeouts::default()` is what no section at all means: both off.
     #[must_use]
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        let attempt = Timeout::builder()
-            .attempt(section.duration("attempt"))
-            .body_idle(section.duration("body_idle"))
-            .body_total(section.duration("body_total"));
+        let time = section.duration("attempt");
         let total = section.duration("total").map(Deadline::after);
         Self {
-            attempt: section.accept(attempt.build()),
+            attempt: attempt(section, time),
             total: total.and_then(|total| section.accept(total.build())),
         }
     }
+
+    /// Reads the limits of a server from a section. An attempt is there the one of the handler, and the total is what
+    /// a client gets at the most, whatever it asks for; the section alone has its deadline obeyed.
+    ///
+    /// ```toml
+    /// [timeouts]
+    /// handler = "5s"          # the handler, to its answer or the headers of it
+    /// total = "1m"            # the call, whatever time the client gives it
+    /// default_total = "15s"   # the call, if the client gives it none
+    /// body_idle = "30s"
+    /// body_total = "5m"
+    /// ```
+    #[must_use]
+    pub fn read_inbound(section: &mut Section<'_, '_>) -> Self {
+        let total = Deadline::builder()
+            .total(section.duration("total"))
+            .default_total(section.duration("default_total"));
+        let mut handler = section.duration("handler");
+        if Timeout::builder().attempt(handler).build().is_err() {
+            // The builder would call it by its other name.
+            section.refuse("handler", ALLOWED);
+            handler = None;
+        }
+        Self {
+            attempt: attempt(section, handler),
+            total: section.accept(total.build()),
+        }
+    }
+}
+
+fn attempt(section: &mut Section<'_, '_>, time: Option<Duration>) -> Option<Timeout> {
+    let limits = Timeout::builder()
+        .attempt(time)
+        .body_idle(section.duration("body_idle"))
+        .body_total(section.duration("body_total"));
+    section.accept(limits.build())
 }

@@ -14,6 +14,7 @@ use super::{
     timer,
 };
 use crate::{
+    clock,
     directory::Id,
     error::{CallError, Rejected},
     outcome::BodyProtocol,
@@ -138,7 +139,7 @@ fn poll_limit(mut timer: Pin<&mut Option<Sleep>>, until: Until, cx: &mut Context
         }
     }
     match timer.as_pin_mut() {
-        Some(timer) => timer::poll_over(timer, cx),
+        Some(timer) => clock::poll_over(timer, cx),
         None => Poll::Pending,
     }
 }

@@ -14,6 +14,8 @@ use crate::{
 /// The longest that can be set, a year: whoever means "for ever" leaves the limit out.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
+pub(super) const ALLOWED: &str = "above zero, up to 365d; leave it out for no limit";
+
 /// A time limit that may be off and may be changed while calls read it.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
@@ -103,12 +105,7 @@ impl BodyLimits {
 
 pub(super) fn check(problems: &mut Problems, key: &str, time: Option<Duration>) {
     if let Some(time) = time {
-        problems.check(
-            !time.is_zero() && time <= LONGEST,
-            key,
-            Human(time),
-            "above zero, up to 365d; leave it out for no limit",
-        );
+        problems.check(!time.is_zero() && time <= LONGEST, key, Human(time), ALLOWED);
     }
 }
 

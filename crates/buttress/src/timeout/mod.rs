@@ -70,8 +70,8 @@
 //! * Timers are tokio's: they need a runtime with its time enabled, as soon as something has to wait, and are exact
 //!   to a millisecond, never early.
 //! * A future that blocks its thread cannot be cut off: it is asked to stop by not being polled.
-//! * A plain service that is given a total deadline costs one allocation a call, for the context that carries it,
-//!   unless an outer layer has made one. [`Timeout`] costs none, and no timer either until the call really waits.
+//! * Neither costs an allocation, and no timer until the call really waits. The exception is a deadline over HTTP
+//!   whose request has no [`CallContext`](crate::CallContext) yet: one is put into its extensions.
 
 mod body;
 mod builder;

@@ -153,6 +153,12 @@ impl Timeout {
         Ok(())
     }
 
+    /// How long an attempt may take.
+    #[allow(dead_code)]
+    pub(crate) fn attempt_limit(&self) -> Option<Duration> {
+        self.limits.attempt.get()
+    }
+
     /// Names a policy that its owner did not.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {

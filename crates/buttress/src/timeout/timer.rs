@@ -1,12 +1,8 @@
 //! The timers behind the limits. They are tokio's, exact to a millisecond and never early.
 
-use std::{
-    pin::{Pin, pin},
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::{task::unconstrained, time::Sleep};
+use tokio::time::Sleep;
 
 use crate::clock::{self, Instant};
 
@@ -27,13 +23,4 @@ pub(super) fn after(start: Instant, time: Duration) -> Instant {
 #[inline]
 pub(super) fn in_nanos(nanos: u64) -> Instant {
     after(clock::now(), Duration::from_nanos(nanos))
-}
-
-/// Is the time over?
-///
-/// It is asked outside of tokio's cooperative budget. What was limited may have used that up, as something that
-/// always has work to do will in each poll; a timer that then declined to answer would never end it.
-#[inline]
-pub(super) fn poll_over(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
-    pin!(unconstrained(timer)).poll(cx)
 }

@@ -4,7 +4,7 @@ mod timeout;
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::Body;
 
 pub(super) use code::GRPC_STATUS;
@@ -50,6 +50,9 @@ use crate::{
 pub struct Grpc<C = CodeVerdict> {
     classify: C,
 }
+
+/// How many attempts went before this one (gRFC A6).
+static PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 const MISSING: Outcome = Outcome::failure(Reason::MissingGrpcStatus);
 
@@ -179,12 +182,17 @@ impl<B, C> BodyProtocol<http::Response<B>> for Grpc<C> {
 }
 
 /// Every call may be repeated as far as its request goes: gRPC's methods do not say whether they are idempotent,
-/// so it is the status code that decides about a retry. The context travels in the extensions. The route is the
+/// so it is the status code that decides about a retry. None is taken to be idempotent where no status code has
+/// come yet. The context travels in the extensions. The route is the
 /// method, `/package.Service/Method`, if the path has that shape. The time that a request may take is in
 /// `grpc-timeout`; one that is malformed says nothing.
 impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
     fn repeatable(&self, _: &http::Request<B>) -> bool {
         true
+    }
+
+    fn idempotent(&self, _: &http::Request<B>) -> bool {
+        false
     }
 
     #[inline]
@@ -230,5 +238,13 @@ impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
 
     fn limit_timeout(&self, request: &mut http::Request<B>, limit: Duration) {
         timeout::lower(request.headers_mut(), limit);
+    }
+
+    fn say_attempt(&self, request: &mut http::Request<B>, attempt: u32) {
+        if attempt > 1 {
+            request
+                .headers_mut()
+                .insert(&PREVIOUS_ATTEMPTS, (attempt - 1).into());
+        }
     }
 }

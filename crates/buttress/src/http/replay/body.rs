@@ -148,6 +148,28 @@ where
     }
 }
 
+impl<B> ReplayBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// [`save`](Self::save) for a body that somebody may have saved before: then there is nothing more to be
+    /// remembered, and what is remembered already is shared, whatever the limit. One that is only passed through is
+    /// saved now.
+    pub fn save_again(self, limit: usize) -> (Self, Option<SavedBody>) {
+        let saved = match self.0 {
+            Kind::Pass(body) => return Self::save(body, limit),
+            Kind::Whole(ref data) => Some(SavedBody::whole(data.clone())),
+            Kind::First(ref first) => Some(SavedBody::remembered(Arc::clone(first.complete()))),
+            Kind::Remembered {
+                ref memory, at: 0, ..
+            } => Some(SavedBody::remembered(Arc::clone(memory))),
+            Kind::Remembered { .. } | Kind::Broken(_) => None,
+        };
+        (self, saved)
+    }
+}
+
 impl<B> Body for ReplayBody<B>
 where
     B: Body<Data = Bytes> + Unpin,

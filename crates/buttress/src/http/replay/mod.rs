@@ -27,6 +27,7 @@
 
 mod body;
 mod first;
+mod head;
 mod memory;
 mod mode;
 mod protocol;

@@ -79,7 +79,7 @@ where
     message = "a request with the body `{Self}` cannot be sent again as it is: nothing says how to put a replayed body into a `{Self}`",
     label = "not a `HostBody`",
     note = "name the function that does: `.request_body(axum::body::Body::new)`, `.request_body(tonic::body::Body::new)`, `.request_body(http_body_util::BodyExt::boxed)`",
-    note = "or, if the service below takes any body, as hyper-util's client does, let it have the `ReplayBody` itself: `.request_body(std::convert::identity)`"
+    note = "or, if the service below takes any body, as hyper-util's client does, let it have the `ReplayBody` itself: `.any_request_body()`"
 )]
 pub trait HostBody: Body<Data = Bytes> + Unpin + Sized {
     /// Holds that body.

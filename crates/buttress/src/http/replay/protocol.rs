@@ -1,5 +1,7 @@
+use std::convert::identity;
+
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request};
+use http::Request;
 use http_body::Body;
 
 use super::{BodyMode, ReplayBody, SavedRequest};
@@ -8,118 +10,78 @@ use crate::{
     error::BoxError,
     http::{Grpc, Http},
     outcome::RequestProtocol,
-    replay::Replay,
+    replay::{Again, Replay},
 };
-
-/// The number of an attempt after the first, 2 and up.
-static RETRY_ATTEMPT: HeaderName = HeaderName::from_static("x-retry-attempt");
-
-/// How many attempts went before this one (gRFC A6).
-static PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
-
-fn pass<M: BodyMode<B>, B>(mode: &M, request: Request<B>) -> Request<M::Body> {
-    request.map(|body| mode.body(ReplayBody::pass(body)))
-}
-
-fn keep<M, B>(mode: &M, request: Request<B>, limit: usize) -> (Request<M::Body>, Option<SavedRequest>)
-where
-    M: BodyMode<B>,
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    let (head, body) = request.into_parts();
-    let (body, saved) = ReplayBody::save(body, limit);
-    let saved = saved.map(|body| SavedRequest::new(head.clone(), body));
-    (Request::from_parts(head, mode.body(body)), saved)
-}
 
 fn again<M: BodyMode<B>, B>(mode: &M, saved: &SavedRequest) -> Option<Request<M::Body>> {
     let body = saved.body().again()?;
-    Some(Request::from_parts(saved.head().clone(), mode.body(body)))
+    Some(Request::from_parts(saved.head(), mode.body(body)))
 }
 
-fn announce<B>(request: &mut Request<B>, name: &HeaderName, value: u32) {
-    request.headers_mut().insert(name, HeaderValue::from(value));
-}
-
-/// The body goes through a [`ReplayBody`]. An attempt after the first is told by `x-retry-attempt`.
-impl<B, C, M> Replay<Request<B>, M> for Http<C>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-    M: BodyMode<B>,
-{
-    type Request = Request<M::Body>;
-    type Saved = SavedRequest;
-
-    fn pass(&self, mode: &M, request: Request<B>) -> Self::Request {
-        pass(mode, request)
-    }
-
-    fn keep(&self, mode: &M, request: Request<B>, limit: usize) -> (Self::Request, Option<SavedRequest>) {
-        keep(mode, request, limit)
-    }
-
-    fn can_repeat(&self, saved: &SavedRequest) -> bool {
-        saved.body().can_repeat()
-    }
-
-    fn again(&self, mode: &M, saved: &SavedRequest) -> Option<Self::Request> {
-        again(mode, saved)
-    }
-
-    fn set_attempt_context(
-        &self,
-        request: &mut Self::Request,
-        context: CallContext,
-    ) -> Result<(), CallContext> {
-        self.set_context(request, context)
-    }
-
-    fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
-        if attempt > 1 {
-            announce(request, &RETRY_ATTEMPT, attempt);
+/// What both protocols do, with a body that nobody has wrapped and with one that somebody has.
+macro_rules! replayed {
+    ($($(#[$meta:meta])* $Protocol:ident)*) => {$(
+        $(#[$meta])*
+        impl<B, C, M> Replay<Request<B>, M> for $Protocol<C>
+        where
+            B: Body<Data = Bytes> + Unpin,
+            B::Error: Into<BoxError>,
+            M: BodyMode<B>,
+        {
+            replayed! { @ B, M, |mode| mode, ReplayBody::pass, ReplayBody::save }
         }
-    }
+
+        /// A body that a layer further out has wrapped already.
+        impl<B, C, M> Replay<Request<ReplayBody<B>>, Again<M>> for $Protocol<C>
+        where
+            B: Body<Data = Bytes> + Unpin,
+            B::Error: Into<BoxError>,
+            M: BodyMode<B>,
+        {
+            replayed! { @ ReplayBody<B>, Again<M>, |mode| &mode.0, identity, ReplayBody::save_again }
+        }
+    )*};
+    (@ $Body:ty, $Mode:ty, |$mode:ident| $last:expr, $pass:path, $save:path) => {
+        type Request = Request<M::Body>;
+        type Saved = SavedRequest;
+
+        fn pass(&self, $mode: &$Mode, request: Request<$Body>) -> Self::Request {
+            request.map(|body| $last.body($pass(body)))
+        }
+
+        fn keep(
+            &self,
+            $mode: &$Mode,
+            request: Request<$Body>,
+            limit: usize,
+        ) -> (Self::Request, Option<SavedRequest>) {
+            let (head, body) = request.into_parts();
+            let (body, saved) = $save(body, limit);
+            let saved = saved.map(|body| SavedRequest::new(&head, body));
+            (Request::from_parts(head, $last.body(body)), saved)
+        }
+
+        fn can_repeat(&self, saved: &SavedRequest) -> bool {
+            saved.body().can_repeat()
+        }
+
+        fn again(&self, $mode: &$Mode, saved: &SavedRequest) -> Option<Self::Request> {
+            again($last, saved)
+        }
+
+        fn set_attempt_context(&self, request: &mut Self::Request, context: CallContext) -> Result<(), CallContext> {
+            self.set_context(request, context)
+        }
+
+        fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
+            self.say_attempt(request, attempt);
+        }
+    };
 }
 
-/// The body goes through a [`ReplayBody`]. An attempt after the first is told by `grpc-previous-rpc-attempts`.
-impl<B, C, M> Replay<Request<B>, M> for Grpc<C>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-    M: BodyMode<B>,
-{
-    type Request = Request<M::Body>;
-    type Saved = SavedRequest;
-
-    fn pass(&self, mode: &M, request: Request<B>) -> Self::Request {
-        pass(mode, request)
-    }
-
-    fn keep(&self, mode: &M, request: Request<B>, limit: usize) -> (Self::Request, Option<SavedRequest>) {
-        keep(mode, request, limit)
-    }
-
-    fn can_repeat(&self, saved: &SavedRequest) -> bool {
-        saved.body().can_repeat()
-    }
-
-    fn again(&self, mode: &M, saved: &SavedRequest) -> Option<Self::Request> {
-        again(mode, saved)
-    }
-
-    fn set_attempt_context(
-        &self,
-        request: &mut Self::Request,
-        context: CallContext,
-    ) -> Result<(), CallContext> {
-        self.set_context(request, context)
-    }
-
-    fn announce_attempt(&self, request: &mut Self::Request, attempt: u32) {
-        if attempt > 1 {
-            announce(request, &PREVIOUS_ATTEMPTS, attempt - 1);
-        }
-    }
+replayed! {
+    /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `x-retry-attempt`.
+    Http
+    /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `grpc-previous-rpc-attempts`.
+    Grpc
 }

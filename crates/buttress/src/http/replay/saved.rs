@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::{ReplayBody, memory::Memory};
+use super::{ReplayBody, head::SavedHead, memory::Memory};
 
 /// What is kept of a request body: see [`ReplayBody`].
 #[derive(Clone, Debug)]
@@ -59,26 +59,26 @@ impl std::fmt::Debug for Kept {
 /// What is kept of an HTTP request: its head, and what there is of its body.
 #[derive(Clone, Debug)]
 pub struct SavedRequest {
-    head: http::request::Parts,
+    head: SavedHead,
     body: SavedBody,
 }
 
 impl SavedRequest {
-    /// That head, with that body.
+    /// A copy of that head, and that body. The copy costs one allocation for the headers, however many there are, and
+    /// none for a [`CallContext`](crate::CallContext) that is the only extension; other extensions are cloned. (Bytes
+    /// that nobody has cloned yet, as of a header value made for this call, cost one the first time.)
     #[must_use]
-    pub const fn new(head: http::request::Parts, body: SavedBody) -> Self {
-        Self { head, body }
+    pub fn new(head: &http::request::Parts, body: SavedBody) -> Self {
+        Self {
+            head: SavedHead::of(head),
+            body,
+        }
     }
 
-    /// The head: method, URI, headers, extensions.
+    /// The head as it came in, made anew: method, URI, headers, extensions.
     #[must_use]
-    pub const fn head(&self) -> &http::request::Parts {
-        &self.head
-    }
-
-    /// The head, for attempts to come.
-    pub const fn head_mut(&mut self) -> &mut http::request::Parts {
-        &mut self.head
+    pub fn head(&self) -> http::request::Parts {
+        self.head.to_parts()
     }
 
     /// The body.

@@ -544,3 +544,46 @@ fn it_is_what_its_body_is() {
     sendable::<ReplayBody<Full<Bytes>>>();
     sendable::<super::SavedRequest>();
 }
+
+/// What of a body is saved a second time is what was saved the first time, and one that was not is saved now.
+#[tokio::test]
+async fn a_body_is_saved_again_by_whoever_is_further_in() {
+    let streamed = || Script::new(["fo", "ur"].map(|text| Step::Data(Bytes::from(text))));
+    let read = async |body: ReplayBody<Script>| body.collect().await.expect("whole").to_bytes();
+    for body in [
+        ReplayBody::pass(streamed()),
+        ReplayBody::save(streamed(), 64).0,
+        ReplayBody::save(
+            Script::new([Step::Data("four".into())])
+                .sized(Size::Exact)
+                .telling_end(),
+            64,
+        )
+        .0,
+    ] {
+        let (body, saved) = body.save_again(64);
+        let saved = saved.expect("it is kept");
+        assert_eq!(read(body).await, "four");
+        let again = saved.again().expect("all of it is there");
+        // And once more, as an attempt after the first is.
+        let (again, saved) = again.save_again(64);
+        assert_eq!(read(again).await, "four");
+        let again = saved.expect("it is kept").again().expect("all of it is there");
+        assert_eq!(read(again).await, "four");
+    }
+    let (empty, saved) = ReplayBody::save(Script::new([]).telling_end(), 64)
+        .0
+        .save_again(64);
+    assert!(empty.is_end_stream() && saved.is_some());
+
+    // Both share one memory: what is too long for the one is too long for the other, and what has begun is late.
+    let (first, saved) = ReplayBody::save(streamed(), 3);
+    let (first, shared) = first.save_again(64);
+    assert_eq!(read(first).await, "four");
+    assert!(!saved.expect("unknown").can_repeat() && !shared.expect("unknown").can_repeat());
+    let (whole, saved) = ReplayBody::save(streamed(), 64);
+    read(whole).await;
+    let mut again: ReplayBody<Script> = saved.expect("kept").again().expect("complete");
+    again.frame().await;
+    assert!(again.save_again(64).1.is_none(), "not from its beginning");
+}

@@ -168,6 +168,7 @@ fn every_request_is_repeatable_and_carries_its_context() {
     let mut request = Request::new(());
     *request.method_mut() = http::Method::POST;
     assert!(Grpc::new().repeatable(&request));
+    assert!(!Grpc::new().idempotent(&request), "its method does not say so");
     assert!(Grpc::new().set_context(&mut request, CallContext::new()).is_ok());
     assert!(Grpc::new().context(&request).is_some());
 }

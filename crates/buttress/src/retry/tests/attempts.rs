@@ -162,6 +162,55 @@ async fn the_ready_service_is_called_and_a_clone_made_ready_for_the_next_attempt
     assert_eq!(assert_ready!(call.poll()).expect("an answer"), 7);
 }
 
+/// Of three endpoints, of which the first is dead. As a balancer does, it picks one when it is asked for readiness, and
+/// a clone of it has picked none.
+struct Picker {
+    picked: Option<usize>,
+    turn: Arc<AtomicU32>,
+    asked: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Clone for Picker {
+    fn clone(&self) -> Self {
+        Self {
+            picked: None,
+            turn: self.turn.clone(),
+            asked: self.asked.clone(),
+        }
+    }
+}
+
+impl Service<()> for Picker {
+    type Response = u32;
+    type Error = Error<&'static str>;
+    type Future = Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let turn = &self.turn;
+        self.picked
+            .get_or_insert_with(|| turn.fetch_add(1, SeqCst) as usize % 3);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        let picked = self.picked.take().expect("called without being ready");
+        self.asked.lock().expect("no panic").push(picked);
+        ready(if picked == 0 { BUSY } else { Ok(1) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_attempt_is_picked_anew_and_not_sent_to_the_same_dead_endpoint() {
+    let picker = Picker {
+        picked: None,
+        turn: Arc::default(),
+        asked: Arc::default(),
+    };
+    let service = plain().build().expect("valid").layer().layer(picker.clone());
+    assert_eq!(service.oneshot(()).await, Ok(1));
+    assert_eq!(*picker.asked.lock().expect("no panic"), [0, 1]);
+}
+
 #[tokio::test]
 async fn a_service_that_is_gone_is_not_asked_again() {
     tokio::time::pause();

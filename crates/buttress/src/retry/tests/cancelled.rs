@@ -1,123 +1,20 @@
 //! Dropped at any point, nothing goes on.
 
-use std::{pin::Pin, sync::atomic::AtomicUsize};
-
 use tokio_test::{assert_pending, assert_ready, task};
 
 use super::*;
+use crate::test_services::{Alive, Counted, Probe, Probed};
 
-/// What is alive of a service: responses, futures, requests, clones.
-#[derive(Debug, Default)]
-struct Alive {
-    responses: AtomicUsize,
-    futures: AtomicUsize,
-    requests: AtomicUsize,
-    services: AtomicUsize,
-    calls: AtomicUsize,
-}
-
-impl Alive {
-    fn all(&self) -> [usize; 4] {
-        [&self.responses, &self.futures, &self.requests, &self.services].map(|n| n.load(SeqCst))
-    }
-}
-
-/// Counts itself while it is alive.
-#[derive(Debug)]
-struct Counted(Arc<Alive>, fn(&Alive) -> &AtomicUsize);
-
-impl Counted {
-    fn new(alive: &Arc<Alive>, counter: fn(&Alive) -> &AtomicUsize) -> Self {
-        counter(alive).fetch_add(1, SeqCst);
-        Self(alive.clone(), counter)
-    }
-}
-
-impl Clone for Counted {
-    fn clone(&self) -> Self {
-        Self::new(&self.0, self.1)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.1(&self.0).fetch_sub(1, SeqCst);
-    }
-}
-
-/// Each call is pending once in readiness, once in its future, and then answers with a failure.
-struct Probe {
-    alive: Counted,
-    asked: bool,
-}
-
-impl Clone for Probe {
-    fn clone(&self) -> Self {
-        Self {
-            alive: self.alive.clone(),
-            asked: false,
-        }
-    }
-}
-
-struct Failing {
-    alive: Counted,
-    polled: bool,
-}
-
-type Failed = Result<Counted, Error<&'static str>>;
-
-impl Service<Counted> for Probe {
-    type Response = Counted;
-    type Error = Error<&'static str>;
-    type Future = Failing;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if !self.asked {
-            self.asked = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Counted) -> Self::Future {
-        assert!(std::mem::take(&mut self.asked), "called without being ready");
-        self.alive.0.calls.fetch_add(1, SeqCst);
-        Failing {
-            alive: Counted::new(&self.alive.0, |a| &a.futures),
-            polled: false,
-        }
-    }
-}
-
-impl Future for Failing {
-    type Output = Failed;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Failed> {
-        if !self.polled {
-            self.polled = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        // A failure that is an answer, and holds something as long as it lives.
-        Poll::Ready(Ok(Counted::new(&self.alive.0, |a| &a.responses)))
-    }
-}
-
-type AlwaysFailed = Plain<fn(&Failed) -> Outcome>;
+type AlwaysFailed = Plain<fn(&Probed) -> Outcome>;
 
 fn retried(alive: &Arc<Alive>) -> RetryService<Probe, AlwaysFailed> {
-    let probe = Probe {
-        alive: Counted::new(alive, |a| &a.services),
-        asked: false,
-    };
-    let failed: fn(&Failed) -> Outcome = |_| Outcome::failure(Reason::Error);
+    // A failure that is an answer, and holds something as long as it lives.
+    let failed: fn(&Probed) -> Outcome = |_| Outcome::failure(Reason::Error);
     plain()
         .build()
         .expect("valid")
         .layer_for(Plain::classify(failed))
-        .layer(probe)
+        .layer(Probe::new(alive, 1))
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +27,7 @@ async fn dropping_it_after_any_poll_leaves_nothing_behind() {
         std::future::poll_fn(|cx| service.poll_ready(cx))
             .await
             .expect("ready");
-        let request = Counted::new(&alive, |a| &a.requests);
+        let request = Counted::request(&alive);
         let mut call = task::spawn(service.call(request));
         let mut ended = false;
         for _ in 0..polls {
@@ -142,12 +39,12 @@ async fn dropping_it_after_any_poll_leaves_nothing_behind() {
                 tokio::time::advance(ms(1000)).await;
             }
         }
-        let calls = alive.calls.load(SeqCst);
+        let calls = alive.calls();
         drop(call);
         drop(service);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(alive.all(), [0; 4], "after {polls} polls");
-        assert_eq!(alive.calls.load(SeqCst), calls, "nothing goes on");
+        assert_eq!(alive.calls(), calls, "nothing goes on");
         if ended {
             whole = Some(polls);
             break;
@@ -166,7 +63,7 @@ async fn response_and_attempt_are_gone_before_the_wait_begins() {
     std::future::poll_fn(|cx| service.poll_ready(cx))
         .await
         .expect("ready");
-    let request = Counted::new(&alive, |a| &a.requests);
+    let request = Counted::request(&alive);
     let mut call = task::spawn(service.call(request));
     assert_pending!(call.poll());
     assert_pending!(call.poll());

@@ -164,6 +164,22 @@ async fn an_exhausted_budget_returns_the_original_result_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_that_is_not_made_costs_the_budget_nothing() {
+    let full = Budget::new(0.0, 5);
+    let options = || plain().budget(full);
+    let (busy, open) = (
+        Script::new([BUSY]),
+        Script::new([rejected(RejectionKind::CircuitOpen)]),
+    );
+    let late = called(options().max_elapsed(ms(99)), &busy);
+    let forbidden = called_with(options(), Outcome::failure(Reason::Error).forbid_retry());
+    let refused = called(options(), &open);
+    for books in [late.await.1, forbidden.await.1, refused.await.1] {
+        assert_eq!((books.attempts, books.budget_balance), (1, Some(5.0)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_burst_after_a_rest_is_noticed_while_it_comes() {
     let script = Script::new(vec![Ok(1); 1000].into_iter().chain([BUSY]).collect::<Vec<_>>());
     let retry = plain().budget(Budget::new(0.2, 0)).build().expect("valid");

@@ -33,6 +33,23 @@ fn every_preset_is_valid_and_is_what_it_says() {
 }
 
 #[test]
+fn whoever_says_nothing_has_a_budget_and_repeats_nothing_that_may_be_billed_twice() {
+    for preset in [
+        RetryBuilder::default(),
+        RetryBuilder::standard(),
+        RetryBuilder::aggressive(),
+        RetryBuilder::conservative(),
+        RetryBuilder::high_concurrency(),
+        RetryBuilder::low_latency(),
+    ] {
+        let budget = preset.budget.expect("one by default");
+        assert!(budget.ratio() <= 0.2 && budget.min_per_second() <= 10);
+        assert!(!preset.retry_non_idempotent);
+        assert!(preset.max_elapsed.is_some());
+    }
+}
+
+#[test]
 fn a_builder_names_every_problem_at_once() {
     let wrong = Retry::builder()
         .max_attempts(0)

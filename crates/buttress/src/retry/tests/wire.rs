@@ -1,9 +1,7 @@
 //! HTTP and gRPC: which requests may be sent twice, what of them, and what the answers say about it.
 
-use std::{collections::VecDeque, pin::Pin};
-
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio_test::{assert_pending, task};
@@ -12,128 +10,8 @@ use super::*;
 use crate::{
     CallContext, Grpc, Http, Protocol,
     replay::{Bare, Peek, Replay},
+    test_services::{Answered, Failed, Frames, Upstream, answer, get, headers, status},
 };
-
-type Failed = Error<&'static str>;
-type Answered = Result<Response<Frames>, Failed>;
-/// What reached the upstream: the head, and the whole body with its trailers.
-type Arrived = (http::request::Parts, Bytes, Option<HeaderMap>);
-
-/// A body of these frames, whose size nobody knows; it may have no end.
-#[derive(Debug, Default)]
-struct Frames {
-    frames: VecDeque<Frame<Bytes>>,
-    goes_on: bool,
-}
-
-impl Frames {
-    fn new(frames: impl IntoIterator<Item = Frame<Bytes>>) -> Self {
-        Self {
-            frames: frames.into_iter().collect(),
-            goes_on: false,
-        }
-    }
-}
-
-impl http_body::Body for Frames {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.frames.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None if self.goes_on => Poll::Pending,
-            None => Poll::Ready(None),
-        }
-    }
-}
-
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let pair = |(name, value): &(&'static str, &str)| {
-        (
-            http::HeaderName::from_static(name),
-            value.parse().expect("a value"),
-        )
-    };
-    pairs.iter().map(pair).collect()
-}
-
-/// An answer with this head and these frames for a body.
-fn answer(
-    status: u16,
-    head: &[(&'static str, &str)],
-    frames: impl IntoIterator<Item = Frame<Bytes>>,
-) -> Response<Frames> {
-    let mut response = Response::new(Frames::new(frames));
-    *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
-    *response.headers_mut() = headers(head);
-    response
-}
-
-fn status(status: u16) -> Answered {
-    Ok(answer(status, &[], []))
-}
-
-/// An upstream that reads each request to its end, and then answers.
-#[derive(Clone)]
-struct Upstream {
-    arrived: Arc<Mutex<Vec<(Instant, Arrived)>>>,
-    answer: Arc<dyn Fn(usize) -> Answered + Send + Sync>,
-}
-
-impl Upstream {
-    /// `answer` is given the number of the call, from 0 on.
-    fn new(answer: impl Fn(usize) -> Answered + Send + Sync + 'static) -> Self {
-        Self {
-            arrived: Arc::default(),
-            answer: Arc::new(answer),
-        }
-    }
-
-    fn calls(&self) -> usize {
-        self.arrived.lock().expect("no panic").len()
-    }
-
-    fn waits(&self) -> Vec<u64> {
-        let arrived = self.arrived.lock().expect("no panic");
-        let wait = |two: &[(Instant, Arrived)]| (two[1].0 - two[0].0).as_millis() as u64;
-        arrived.windows(2).map(wait).collect()
-    }
-
-    fn each<T>(&self, of: impl Fn(&Arrived) -> T) -> Vec<T> {
-        let arrived = self.arrived.lock().expect("no panic");
-        arrived.iter().map(|(_, arrived)| of(arrived)).collect()
-    }
-}
-
-impl<B> Service<Request<B>> for Upstream
-where
-    B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Send + 'static,
-{
-    type Response = Response<Frames>;
-    type Error = Failed;
-    type Future = Pin<Box<dyn Future<Output = Answered> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let this = self.clone();
-        let now = clock::now();
-        Box::pin(async move {
-            let (head, body) = request.into_parts();
-            let body = body.collect().await.expect("a whole body");
-            let trailers = body.trailers().cloned();
-            let mut arrived = this.arrived.lock().expect("no panic");
-            arrived.push((now, (head, body.to_bytes(), trailers)));
-            (this.answer)(arrived.len() - 1)
-        })
-    }
-}
 
 /// One call; the answer with what has become of its body, and the policy's books.
 async fn send<P, B>(
@@ -149,10 +27,6 @@ where
     let retry = options.build().expect("valid");
     let service = RetryLayer::new(retry.clone(), protocol, Bare).layer(upstream.clone());
     (service.oneshot(request).await, retry.snapshot())
-}
-
-fn get() -> Request<Empty<Bytes>> {
-    Request::new(Empty::new())
 }
 
 fn post(key: Option<&str>) -> Request<Full<Bytes>> {
@@ -479,11 +353,15 @@ async fn an_attempt_that_timed_out_is_repeated() {
 }
 
 #[test]
-fn a_first_try_over_http_allocates_what_copying_its_head_does() {
+fn a_first_try_over_http_allocates_a_list_of_its_headers() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let request = || {
         let mut request = get();
-        *request.headers_mut() = headers(&[("accept", "text/html"), ("user-agent", "test")]);
+        for (name, value) in [("accept", "text/html"), ("user-agent", "test")] {
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
         request
     };
     let ok = service_fn(|_: Request<crate::http::ReplayBody<Empty<Bytes>>>| {
@@ -495,11 +373,9 @@ fn a_first_try_over_http_allocates_what_copying_its_head_does() {
         assert!(future.as_mut().poll(&mut cx).is_ready());
     };
     call(request());
-    let (head, _) = request().into_parts();
-    let copy = allocation_counter::measure(|| drop(head.clone())).count_total;
     let request = request();
     let used = allocation_counter::measure(|| call(request)).count_total;
-    assert_eq!(used, copy);
+    assert_eq!(used, 1, "a list of the headers");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use super::{DeadlineBuilder, DeadlineLayer};
 use crate::{
     clock::{self, Instant},
     config::ConfigError,
-    context::{self, CallContext, Scoped},
+    context::{self, WithDeadline},
     error::Rejected,
     outcome::{Plain, RequestProtocol},
     registry::{Drill, DrillError, Listener, Policy, PolicyChanged},
@@ -26,7 +26,7 @@ use crate::{
 /// Sets the deadline of a whole call, with all its attempts and everything that it has to wait for, and ends it
 /// there. Clones share limits and counts.
 ///
-/// The deadline is the earliest of: the one that the call comes with in its [`CallContext`]; the time that its
+/// The deadline is the earliest of: the one that the call comes with in its [`CallContext`](crate::CallContext); the time that its
 /// request asks for (`grpc-timeout`), or the [`default`](DeadlineBuilder::default_total) if it asks for none; the
 /// [`total`](DeadlineBuilder::total).
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ pub(in crate::timeout) enum Admission {
     Unlimited,
     Limited {
         until: Instant,
-        /// If the request has no room for it.
-        context: Option<CallContext>,
+        /// Whether those further in know it from the request, or have known it before.
+        carried: bool,
     },
     Refused(Rejected),
 }
@@ -95,13 +95,13 @@ impl Deadline {
 
     // ===== calls =====
 
-    /// Runs `future` until the deadline, in the [scope](CallContext::scope) of a context that says so: for those
-    /// who have no tower service.
+    /// Runs `future` until the deadline, which its [current](crate::CallContext::current) context knows: for those who have
+    /// no tower service.
     ///
     /// # Errors
     ///
     /// [`Error::Rejected`](crate::Error::Rejected) if the time is over, or if the deadline of the
-    /// [current](CallContext::current) context had passed before (then the future is dropped unpolled);
+    /// [current](crate::CallContext::current) context had passed before (then the future is dropped unpolled);
     /// [`Error::Inner`](crate::Error::Inner) with the future's own error.
     ///
     /// # Cancel safety
@@ -120,7 +120,7 @@ impl Deadline {
     /// assert!(answer.await.expect("in time").is_some());
     /// # Ok(()) }
     /// ```
-    pub fn call<F, T, E>(&self, future: F) -> TimeoutCall<Scoped<F>>
+    pub fn call<F, T, E>(&self, future: F) -> TimeoutCall<WithDeadline<F>>
     where
         F: Future<Output = Result<T, E>>,
     {
@@ -162,16 +162,8 @@ impl Deadline {
             return Admission::Refused(self.ledger.refuse(ledger::Hit::DeadlineExpired));
         }
         // Who knows it already need not be told.
-        let context = (known != Some(until)).then(|| {
-            let known = protocol.context(request).cloned();
-            let mut context = known.or_else(CallContext::current).unwrap_or_default();
-            context.limit_deadline(until);
-            protocol.set_context(request, context).err()
-        });
-        Admission::Limited {
-            until,
-            context: context.flatten(),
-        }
+        let carried = known == Some(until) || protocol.limit_deadline(request, until);
+        Admission::Limited { until, carried }
     }
 
     pub(super) fn is_through_body(&self) -> bool {

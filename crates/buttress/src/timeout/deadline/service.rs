@@ -4,7 +4,7 @@ use tower_service::Service;
 
 use super::{Admission, Deadline};
 use crate::{
-    context::Scoped,
+    context::{InDeadline, WithDeadline},
     error::CallError,
     outcome::{BodyProtocol, Plain, RequestProtocol},
     timeout::{
@@ -41,7 +41,7 @@ where
 {
     type Response = P::Response<TimeoutBody<P::Body>>;
     type Error = S::Error;
-    type Future = TimeoutFuture<Scoped<S::Future>, P>;
+    type Future = TimeoutFuture<WithDeadline<S::Future>, P>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -54,18 +54,18 @@ where
             None => None,
             Some(deadline) => match deadline.admit(&self.protocol, &mut request) {
                 Admission::Unlimited => None,
-                Admission::Limited { until, context } => Some((deadline, until, context)),
+                Admission::Limited { until, carried } => Some((deadline, until, carried)),
                 Admission::Refused(rejected) => return TimeoutFuture::refused(rejected),
             },
         };
-        let Some((deadline, until, context)) = limited else {
-            return TimeoutFuture::unlimited(Scoped::new(None, self.inner.call(request)));
+        let Some((deadline, until, carried)) = limited else {
+            return TimeoutFuture::unlimited(WithDeadline::new(None, self.inner.call(request)));
         };
-        // Layers further in read the context in `call` as well as in their futures.
-        let inner = match &context {
-            Some(context) => context.clone().sync_scope(|| self.inner.call(request)),
-            None => self.inner.call(request),
-        };
+        // Layers further in ask for it in `call` as well as in their futures.
+        let told = (!carried).then_some(until);
+        let in_deadline = told.map(InDeadline::enter);
+        let inner = self.inner.call(request);
+        drop(in_deadline);
         let body = if P::DEADLINE_SPANS_BODY || deadline.is_through_body() {
             BodyLimits {
                 total: Until::at(until),
@@ -75,7 +75,7 @@ where
             BodyLimits::NONE
         };
         TimeoutFuture::called(
-            Scoped::new(context, inner),
+            WithDeadline::new(told, inner),
             Some(deadline.ledger.id()),
             Until::at(until),
             body,

@@ -1,4 +1,6 @@
-use http::{Method, Request};
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, Version};
 
 use super::*;
 use crate::{
@@ -50,6 +52,61 @@ fn a_request_is_sent_again_as_it_came_in() {
         assert_eq!(again.headers()["accept"], "text/plain");
         assert_eq!(again.extensions().get(), Some(&7_u8));
         assert_eq!(read(again.into_body()), seen);
+    }
+}
+
+#[test]
+fn a_head_is_kept_with_all_that_is_in_it() {
+    let http = Http::new();
+    let text = |value: &'static str| HeaderValue::from_static(value);
+    let mut secret = text("42");
+    secret.set_sensitive(true);
+    for others in 0..3 {
+        let mut given = request(Method::DELETE);
+        *given.version_mut() = Version::HTTP_2;
+        let headers = given.headers_mut();
+        headers.append("accept", text("text/html"));
+        headers.insert("x-secret", secret.clone());
+        headers.append("accept", text("*/*"));
+        given.extensions_mut().clear();
+        if others > 0 {
+            let mut context = CallContext::new();
+            context.set_priority(80);
+            given.extensions_mut().insert(context);
+        }
+        if others > 1 {
+            given.extensions_mut().insert(7_u8);
+        }
+        let headers = given.headers().clone();
+        let (first, saved) = save(&http, given);
+        let tally = |request: &Below| {
+            request
+                .extensions()
+                .get()
+                .map(|c: &CallContext| c.tally().clone())
+        };
+        let known = tally(&first);
+        read(first.into_body());
+        let again: Below = http.again(&Bare, &saved.expect("kept")).expect("complete");
+        assert_eq!(
+            (again.method(), again.version()),
+            (&Method::DELETE, Version::HTTP_2)
+        );
+        assert_eq!(again.headers(), &headers);
+        let accepted: Vec<_> = again.headers().get_all("accept").iter().collect();
+        assert_eq!(accepted, ["text/plain", "text/html", "*/*"]);
+        assert!(again.headers()["x-secret"].is_sensitive());
+        assert_eq!(again.extensions().len(), others);
+        assert_eq!(again.extensions().get(), (others > 1).then_some(&7_u8));
+        let context = again.extensions().get::<CallContext>();
+        assert_eq!(
+            context.and_then(CallContext::priority),
+            (others > 0).then_some(80)
+        );
+        match (known, tally(&again)) {
+            (Some(one), Some(same)) => assert!(Arc::ptr_eq(&one, &same), "one tally for every attempt"),
+            (one, other) => assert!(one.is_none() && other.is_none()),
+        }
     }
 }
 

@@ -1,3 +1,9 @@
+mod config;
+mod cost;
+mod order;
+#[cfg(feature = "http")]
+mod wire;
+
 use std::{
     convert::Infallible,
     future::{Ready, pending, ready},
@@ -14,10 +20,13 @@ use super::*;
 use crate::{
     CallError, Error, Outcome, RejectionKind,
     circuit_breaker::{CircuitBreaker, State},
+    fallback::{Fallback, NoAnswer},
+    hedge::Hedge,
     metrics::Metrics,
     outcome::{Reason, Verdict},
     recover::Recover,
     registry::Drill,
+    retry::Retry,
 };
 
 fn breaker() -> CircuitBreaker {
@@ -226,15 +235,28 @@ async fn snapshots_are_json() {
 
 #[tokio::test]
 async fn off_is_the_same_type_as_on() {
+    let second = Duration::from_secs(1);
     let on = Stack::new("x")
         .metrics(Metrics::new())
         .recover()
+        .total_timeout(second)
+        .expect("a time")
+        .retry(Retry::standard())
+        .hedge(Hedge::builder().after(second).build().expect("a time"))
         .circuit_breaker(breaker())
+        .attempt_timeout(second)
+        .expect("a time")
+        .full()
         .build();
     let off: FullClient<Plain> = Stack::new("x")
         .metrics(None)
         .recover_with(None)
+        .fallback(None::<Fallback<NoAnswer>>)
+        .total_timeout(None)
+        .retry(None)
+        .hedge(None)
         .circuit_breaker(None)
+        .attempt_timeout(None)
         .build();
     let stacks: [FullClient<Plain>; 2] = [on, off];
     for stack in stacks {
@@ -363,25 +385,6 @@ async fn a_call_dropped_anywhere_is_cancelled_in_every_book() {
     assert_eq!(breaker.snapshot().cancelled, 2);
     assert_eq!(metrics.snapshot().outcomes.cancelled, 2);
     assert_eq!(metrics.snapshot().in_flight, 0);
-}
-
-#[test]
-fn a_config_fills_every_slot() {
-    let table = crate::value::Table::new().with("recover", false).with(
-        "circuit_breaker",
-        crate::value::Table::new().with("open_for", "30s"),
-    );
-    let config = crate::config::read(&table, |root| StackConfig::read(root)).expect("valid");
-    assert!(config.metrics.is_some() && config.recover.is_none());
-    let breaker = config.circuit_breaker.clone().expect("there is a section");
-    let _: FullClient<Plain> = Stack::new("db").config(config).build();
-    assert_eq!(&*breaker.name(), "db");
-    breaker.transition_to(State::Open);
-    let left = breaker.snapshot().retry_after.expect("open");
-    assert!(
-        left <= Duration::from_secs(30) && left > Duration::from_secs(26),
-        "{left:?}"
-    );
 }
 
 #[cfg(feature = "http")]

@@ -1,0 +1,181 @@
+//! The slots, each once, in the order of a client's stack, outside in.
+//!
+//! A line begins with the slot's name, its type parameter, and what stands in it unless it is named; in brackets is
+//! what a stack of a client and one of a server have in it that have something in each slot ([`Stack::full`]). The
+//! setters follow. After the slots come the two orders.
+//!
+//! A new slot is a line with its setter here, a place in one order or both, and a [`Slot`] that makes the layer of its
+//! policy.
+
+use tower::ServiceBuilder;
+use tower_layer::Identity;
+
+#[cfg(feature = "http")]
+use super::Server;
+#[cfg(feature = "timeout")]
+use super::TimeLimit;
+use super::{Build, Calls, Client, Keeps, Place, Slot, Stack};
+// A build may leave out those who ask for them.
+#[allow(unused_imports)]
+use super::Handles;
+#[cfg(feature = "circuit-breaker")]
+use crate::circuit_breaker::CircuitBreaker;
+use crate::error::ErrorLayer;
+#[cfg(feature = "fallback")]
+use crate::fallback::Fallback;
+#[cfg(feature = "hedge")]
+use crate::hedge::Hedge;
+#[cfg(feature = "http")]
+use crate::http::respond::{Edge, RespondLayer, Responder};
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
+#[cfg(feature = "recover")]
+use crate::recover::Recover;
+#[cfg(feature = "retry")]
+use crate::retry::Retry;
+#[cfg(feature = "timeout")]
+use crate::timeout::{Deadline, Timeout};
+
+with_every_concern! {
+    use super::full::{Fill, FillSlot};
+    use crate::fallback::FileFallback;
+}
+
+slots! {
+    slots {
+        outside: Outside = Identity [Outside | Outside] {
+            /// Puts a layer of your own above everything else. Use a [`tower_layer::Stack`] or a `ServiceBuilder` for
+            /// several.
+            fn outside<L>(layer: L) -> L = layer;
+        }
+
+        respond: RespondSlot = Identity [Identity | RespondSlot] {
+            /// Answers refusals in a form of your own.
+            #[cfg(feature = "http")]
+            fn respond_with<R: Responder>(responder: R) -> RespondLayer<R> where K: Handles =
+                RespondLayer::with(responder);
+        }
+
+        metrics: MetricsSlot = Identity [Option<Metrics> | Option<Metrics>] {
+            /// Counts every call, its outcome and its durations. `None` is off.
+            #[cfg(feature = "metrics")]
+            fn metrics(metrics: impl Into<Option<Metrics>>) -> Option<Metrics> = metrics.into();
+        }
+
+        recover: RecoverSlot = Identity [Option<Recover> | Option<Recover>] {
+            /// Turns panics into errors.
+            #[cfg(feature = "recover")]
+            fn recover() -> Option<Recover> = Some(Recover::new());
+
+            /// Turns panics into errors, with a [`Recover`] of your own; `None` is off. See
+            /// [`recover`](Self::recover).
+            #[cfg(feature = "recover")]
+            fn recover_with(recover: impl Into<Option<Recover>>) -> Option<Recover> = recover.into();
+        }
+
+        fallback: FallbackSlot = Identity [Option<Fallback<<P as FileFallback>::Answer>> | Identity] {
+            /// Answers in place of the service where that cannot.
+            ///
+            /// It stands outside of the call's time limits. Where it is to be off, leave it out: `None` alone would not
+            /// say what it is that does not answer.
+            #[cfg(feature = "fallback")]
+            fn fallback<A, W>(fallback: impl Into<Option<Fallback<A, W>>>) -> Option<Fallback<A, W>>
+                where K: Calls = fallback.into();
+        }
+
+        total: TotalSlot = Identity [Option<Deadline> | Option<Deadline>] {
+            /// Ends the call with all its attempts, waits and backoffs after that long: a `Duration`, a [`Deadline`], or
+            /// `None` for no end; see [`TimeLimit`]. Those further in know how much of it is left.
+            #[cfg(feature = "timeout")]
+            fn total_timeout(limit: Deadline) where K: Calls;
+
+            /// Ends the call when the client's patience does (gRPC's `grpc-timeout`), and after that long in any case: a
+            /// `Duration`, a [`Deadline`], or `None` for no end; see [`TimeLimit`]. [`Deadline::new`] is as long as the
+            /// client wants it.
+            #[cfg(feature = "timeout")]
+            fn deadline(limit: Deadline) where K: Handles;
+        }
+
+        retry: RetrySlot = Identity [Option<Retry> | Identity] {
+            /// Calls again what failed and may be repeated. `None` is off.
+            ///
+            /// The service has to be [`Clone`], and the request too, or over HTTP its body one that can be sent again: see
+            /// [`request_body`](Self::request_body).
+            #[cfg(feature = "retry")]
+            fn retry(retry: impl Into<Option<Retry>>) -> Option<Retry> where K: Calls = retry.into();
+        }
+
+        hedge: HedgeSlot = Identity [Option<Hedge> | Identity] {
+            /// Calls a second time what is slow, and takes the first answer. `None` is off.
+            ///
+            /// It asks of the service and of the request what [`retry`](Self::retry) does.
+            #[cfg(feature = "hedge")]
+            fn hedge(hedge: impl Into<Option<Hedge>>) -> Option<Hedge> where K: Calls = hedge.into();
+        }
+
+        breaker: BreakerSlot = Identity [Option<CircuitBreaker> | Option<CircuitBreaker>] {
+            /// Stops calling the service while it is down. `None` is off.
+            ///
+            /// Where the breaker does not say from when on a call is [slow], it is the time that the stack gives an
+            /// attempt, should it limit that.
+            ///
+            /// [slow]: crate::circuit_breaker::CircuitBreakerBuilder::slow_after
+            #[cfg(feature = "circuit-breaker")]
+            fn circuit_breaker(breaker: impl Into<Option<CircuitBreaker>>) -> Option<CircuitBreaker> = breaker.into();
+        }
+
+        attempt: AttemptSlot = Identity [Option<Timeout> | Option<Timeout>] {
+            /// Cuts an attempt off after that long, or when the total is over: a `Duration`, a [`Timeout`], or `None` for
+            /// no limit; see [`TimeLimit`]. To the breaker that is a failure, and a retry may try again.
+            #[cfg(feature = "timeout")]
+            fn attempt_timeout(limit: Timeout) where K: Calls;
+
+            /// Cuts the handler off after that long, or when the deadline is over: a `Duration`, a [`Timeout`], or `None`
+            /// for no limit; see [`TimeLimit`].
+            #[cfg(feature = "timeout")]
+            fn handler_timeout(limit: Timeout) where K: Handles;
+        }
+
+        error: ErrorSlot = ErrorLayer [ErrorSlot | ErrorSlot] {
+            /// Leaves out the layer that turns the service's error `E` into [`Error<E>`](crate::Error): for services whose
+            /// error is a [`CallError`](crate::CallError) already, such as tower's `Buffer` (a `BoxError`) or another
+            /// stack. Rejections from in there are then understood as what they are.
+            fn keep_error() -> Identity = Identity::new();
+        }
+
+        inside: Inside = Identity [Inside | Inside] {
+            /// Puts a layer of your own below everything else, directly around the service. It never sees a rejection.
+            fn inside<L>(layer: L) -> L = layer;
+        }
+    }
+
+    // The orders, outside in; the user's own layers are outside and inside of them.
+
+    client {
+        metrics: MetricsSlot,
+        recover: RecoverSlot,
+        fallback: FallbackSlot between ((), (RetrySlot, HedgeSlot)),
+        total: TotalSlot,
+        retry: RetrySlot between (FallbackSlot, HedgeSlot),
+        hedge: HedgeSlot between ((FallbackSlot, RetrySlot), ()),
+        breaker: BreakerSlot,
+        attempt: AttemptSlot,
+        recover: RecoverSlot,
+        error: ErrorSlot,
+    }
+
+    server {
+        respond: RespondSlot,
+        metrics: MetricsSlot,
+        recover: RecoverSlot,
+        total: TotalSlot,
+        breaker: BreakerSlot,
+        attempt: AttemptSlot,
+        recover: RecoverSlot,
+        error: ErrorSlot,
+    }
+}
+
+/// What a server's stack begins with.
+#[cfg(feature = "http")]
+pub(super) type Responding<P> = Slots<Identity, RespondLayer<<P as Edge>::Responder>>;
