@@ -508,17 +508,23 @@ impl<F: Future> Future for WithDeadline<F> {
     }
 }
 
-/// The priority of the [current](CallContext::current) context, without a copy of the context.
+/// The priority of the [current](CallContext::current) context, if there is one, without a copy of it.
 #[cfg_attr(not(feature = "priority"), allow(dead_code))]
 #[inline]
-pub(crate) fn current_priority() -> Option<u8> {
-    with_current(CallContext::priority).flatten()
+pub(crate) fn current_priority() -> Option<Option<u8>> {
+    with_current(CallContext::priority)
 }
 
-/// The context of the [scope](CallContext::scope) that is running, as it was given; none where there is no scope.
+/// Runs `work` with a copy of the current context that has this priority as the current one, if there is one.
 #[cfg_attr(not(feature = "priority"), allow(dead_code))]
-pub(crate) fn current_scope() -> Option<CallContext> {
-    with_current(Clone::clone)
+pub(crate) fn with_priority<R>(priority: u8, work: impl FnOnce() -> R) -> R {
+    match with_current(Clone::clone) {
+        Some(mut context) => {
+            context.set_priority(priority);
+            context.sync_scope(work)
+        }
+        None => work(),
+    }
 }
 
 pin_project! {

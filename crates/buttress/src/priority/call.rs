@@ -6,9 +6,9 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{Acquire, Permit};
+use super::{Acquire, Permit, Priority};
 use crate::{
-    context::{self, Scoped},
+    context,
     error::{Error, ErrorFuture},
     outcome::{Plain, Protocol},
 };
@@ -24,21 +24,19 @@ pin_project! {
         #[pin]
         acquire: Option<Acquire>,
         permit: Option<Permit>,
+        class: Priority,
         #[pin]
-        inner: Scoped<ErrorFuture<F>>,
+        inner: ErrorFuture<F>,
     }
 }
 
 impl<F> PriorityCall<F> {
-    pub(super) fn new(acquire: Acquire, class: super::Priority, future: F) -> Self {
-        let context = context::current_scope().map(|mut context| {
-            context.set_priority(class.get());
-            context
-        });
+    pub(super) fn new(acquire: Acquire, class: Priority, future: F) -> Self {
         Self {
             acquire: Some(acquire),
             permit: None,
-            inner: Scoped::new(context, ErrorFuture::new(future)),
+            class,
+            inner: ErrorFuture::new(future),
         }
     }
 }
@@ -56,7 +54,8 @@ where
             this.acquire.set(None);
             *this.permit = Some(permit?);
         }
-        let result = ready!(this.inner.poll(cx));
+        let (class, inner) = (this.class.get(), this.inner);
+        let result = ready!(context::with_priority(class, || inner.poll(cx)));
         Poll::Ready(Plain::new().observe(result, this.permit.take()))
     }
 }

@@ -1,12 +1,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::Priority;
-use crate::{config::Problems, context::CallContext, outcome::RequestProtocol};
+use crate::{config::Problems, outcome::RequestProtocol};
 
 /// How important a request is: what a [layer](super::PriorityLayer) asks of each.
 pub trait Classify<Request, P> {
-    /// The class of a request in `protocol`, by the options `configured` in the policy if it goes by those.
-    fn classify(&self, protocol: &P, configured: &Classifier, request: &Request) -> Priority;
+    /// The class of a request in `protocol`: by the options `configured` in the policy, and by what its context says that
+    /// is `known`, if it goes by those.
+    fn classify(
+        &self,
+        protocol: &P,
+        request: &Request,
+        known: Option<Priority>,
+        configured: &Classifier,
+    ) -> Priority;
 }
 
 /// Classes by the [`Classifier`] in the policy's options. What a layer does by default.
@@ -20,7 +27,7 @@ pub struct By<F>(pub(super) F);
 /// Where the class of a request is looked for, in this order:
 ///
 /// 1. What this process has said already: a [`Priority`] in the request's extensions, else the
-///    [context's](CallContext::priority), be it in the request or [current](CallContext::current).
+///    [context's](crate::CallContext::priority), be it in the request or [current](crate::CallContext::current).
 /// 2. What the client claims in a [field](Self::field), if that is configured: a header, or gRPC metadata.
 /// 3. The table of [routes](Self::route). Where there is a claim too, the route's class is the most it can claim.
 /// 4. The [class of all others](Self::otherwise).
@@ -130,23 +137,22 @@ impl Classifier {
 }
 
 impl<Request, P: RequestProtocol<Request>> Classify<Request, P> for Configured {
-    fn classify(&self, protocol: &P, configured: &Classifier, request: &Request) -> Priority {
-        if let Some(class) = protocol.extension::<Priority>(request) {
-            return *class;
-        }
-        let known = match protocol.context(request) {
-            Some(context) => context.priority(),
-            None => crate::context::current_priority(),
-        };
-        match known {
-            Some(class) => class.into(),
-            None => configured.by_request(protocol, request),
-        }
+    #[inline]
+    fn classify(
+        &self,
+        protocol: &P,
+        request: &Request,
+        known: Option<Priority>,
+        configured: &Classifier,
+    ) -> Priority {
+        let said = protocol.extension::<Priority>(request).copied().or(known);
+        said.unwrap_or_else(|| configured.by_request(protocol, request))
     }
 }
 
 impl<Request, P, F: Fn(&Request) -> Priority> Classify<Request, P> for By<F> {
-    fn classify(&self, _: &P, _: &Classifier, request: &Request) -> Priority {
+    #[inline]
+    fn classify(&self, _: &P, request: &Request, _: Option<Priority>, _: &Classifier) -> Priority {
         self.0(request)
     }
 }
@@ -155,24 +161,4 @@ impl<F> std::fmt::Debug for By<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("By")
     }
-}
-
-/// Puts the class where inner layers find it: into the context of the request if it has one. A copy of the current
-/// context, if there is one and the request has no room, is returned: it is to be the current one further in.
-pub(super) fn announce<Request, P: RequestProtocol<Request>>(
-    protocol: &P,
-    request: &mut Request,
-    class: Priority,
-) -> Option<CallContext> {
-    if let Some(context) = protocol.context_mut(request) {
-        context.set_priority(class.get());
-        return None;
-    }
-    let known = crate::context::current_priority();
-    if known == Some(class.get()) {
-        return None;
-    }
-    let mut context = crate::context::current_scope()?;
-    context.set_priority(class.get());
-    Some(context)
 }

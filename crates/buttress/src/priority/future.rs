@@ -1,18 +1,17 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Acquire, Hold, Permit};
+use super::{Acquire, Hold, Permit, Priority, PriorityQueue};
 use crate::{
-    context::{self, CallContext, Scoped, Tally},
+    context,
     error::CallError,
-    outcome::Protocol,
+    outcome::{Protocol, RequestProtocol},
 };
 
 pin_project! {
@@ -29,8 +28,47 @@ pin_project! {
         #[pin]
         state: State<S, Request, S::Future>,
         permit: Option<Permit>,
-        hold: Hold,
+        way: Way,
         protocol: P,
+    }
+}
+
+/// What is known of the call besides its request: class, hold, and whether the class is to be in the context that is
+/// current while the service runs. In one word, for the reason that the permit gives.
+#[derive(Clone, Copy)]
+pub(super) struct Way(u32);
+
+impl Way {
+    const ANNOUNCE: u32 = 1 << 16;
+
+    #[inline]
+    pub(super) fn new(class: Priority, hold: Hold, announce: bool) -> Self {
+        let hold = match hold {
+            Hold::Auto => 0,
+            Hold::Headers => 1 << 8,
+            Hold::End => 2 << 8,
+        };
+        let announce = if announce { Self::ANNOUNCE } else { 0 };
+        Self(u32::from(class.get()) | hold | announce)
+    }
+
+    #[inline]
+    fn class(self) -> Priority {
+        Priority::new(self.0 as u8)
+    }
+
+    #[inline]
+    fn hold(self) -> Hold {
+        match self.0 >> 8 & 3 {
+            0 => Hold::Auto,
+            1 => Hold::Headers,
+            _ => Hold::End,
+        }
+    }
+
+    #[inline]
+    fn announces(self) -> bool {
+        self.0 & Self::ANNOUNCE != 0
     }
 }
 
@@ -39,17 +77,17 @@ pin_project! {
     enum State<S, Request, F> {
         // In the line, or admitted and waiting for the service to be ready.
         Before {
-            #[pin]
-            acquire: Option<Acquire>,
+            // Until it is admitted, or stands in the line.
+            queue: Option<PriorityQueue>,
+            // In the line. Boxed, for it is large: whoever need not wait would have to carry it about.
+            acquire: Option<Pin<Box<Acquire>>>,
             service: S,
             // Taken when it is sent.
             request: Option<Request>,
-            context: Option<CallContext>,
-            tally: Option<Arc<Tally>>,
         },
         Calling {
             #[pin]
-            inner: Scoped<F>,
+            inner: F,
         },
         Over,
     }
@@ -60,25 +98,16 @@ where
     S: Service<Request>,
 {
     #[inline]
-    pub(super) fn waiting(
-        acquire: Acquire,
-        service: S,
-        request: Request,
-        protocol: P,
-        hold: Hold,
-        context: Option<CallContext>,
-        tally: Option<Arc<Tally>>,
-    ) -> Self {
+    pub(super) fn new(queue: PriorityQueue, way: Way, service: S, request: Request, protocol: P) -> Self {
         Self {
             state: State::Before {
-                acquire: Some(acquire),
+                queue: Some(queue),
+                acquire: None,
                 service,
                 request: Some(request),
-                context,
-                tally,
             },
             permit: None,
-            hold,
+            way,
             protocol,
         }
     }
@@ -86,16 +115,16 @@ where
     /// Of a queue that is off.
     #[inline]
     pub(super) fn unlimited(service: S, request: Request, protocol: P) -> Self {
+        let way = Way::new(Priority::NORMAL, Hold::Auto, false);
         Self {
             state: State::Before {
+                queue: None,
                 acquire: None,
                 service,
                 request: Some(request),
-                context: None,
-                tally: None,
             },
             permit: None,
-            hold: Hold::Auto,
+            way,
             protocol,
         }
     }
@@ -105,77 +134,105 @@ impl<S, P, Request> Future for PriorityFuture<S, P, Request>
 where
     S: Service<Request>,
     S::Error: CallError,
-    P: Protocol<S::Response, S::Error>,
+    P: RequestProtocol<Request> + Protocol<S::Response, S::Error>,
 {
     type Output = Result<P::Response<Permit>, S::Error>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.way.announces() {
+            false => self.poll_on(cx),
+            true => self.poll_in_scope(cx),
+        }
+    }
+}
+
+impl<S, P, Request> PriorityFuture<S, P, Request>
+where
+    S: Service<Request>,
+    S::Error: CallError,
+    P: RequestProtocol<Request> + Protocol<S::Response, S::Error>,
+{
+    #[inline(never)]
+    fn poll_in_scope(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<P::Response<Permit>, S::Error>> {
+        let class = self.way.class().get();
+        context::with_priority(class, || self.poll_on(cx))
+    }
+
+    // There is one way through for the result, from the service to the caller: where two ways meet it would have to be in
+    // memory.
+    #[inline(always)]
+    fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<P::Response<Permit>, S::Error>> {
         let mut this = self.project();
-        loop {
-            let result = match this.state.as_mut().project() {
-                StateProjection::Before {
-                    mut acquire,
-                    service,
-                    request,
-                    context,
-                    tally,
-                } => {
-                    if let Some(waiting) = acquire.as_mut().as_pin_mut() {
-                        match ready!(waiting.poll_permit(cx)) {
-                            Ok((permit, waited)) => {
-                                *this.permit = Some(permit);
-                                if let Some(waited) = waited {
-                                    match tally {
-                                        Some(tally) => tally.add_queued(waited),
-                                        None => context::add_queued(waited),
-                                    }
-                                }
-                            }
-                            Err(rejected) => {
-                                this.state.set(State::Over);
-                                return Poll::Ready(Err(rejected.into()));
-                            }
-                        }
-                        acquire.set(None);
+        if let StateProjection::Before {
+            queue,
+            acquire,
+            service,
+            request,
+        } = this.state.as_mut().project()
+        {
+            if let Some(queue) = queue.take() {
+                match queue.admit(this.way.class()) {
+                    Ok(permit) => *this.permit = Some(permit),
+                    Err(queue) => {
+                        let carried = request.as_ref().and_then(|r| this.protocol.context(r));
+                        let deadline = match carried {
+                            Some(context) => context.deadline(),
+                            None => context::current_deadline(),
+                        };
+                        *acquire = Some(Box::pin(queue.acquire_until(this.way.class(), deadline)));
                     }
-                    let ready = match context {
-                        None => service.poll_ready(cx),
-                        Some(context) => context.clone().sync_scope(|| service.poll_ready(cx)),
-                    };
-                    match ready!(ready) {
-                        Err(error) => Err(error),
-                        Ok(()) => {
-                            let Some(request) = request.take() else {
-                                panic!("`PriorityFuture` polled after it was ready");
-                            };
-                            let context = context.take();
-                            let inner = match &context {
-                                None => service.call(request),
-                                Some(context) => context.clone().sync_scope(|| service.call(request)),
-                            };
-                            this.state.set(State::Calling {
-                                inner: Scoped::new(context, inner),
-                            });
-                            continue;
-                        }
-                    }
-                }
-                StateProjection::Calling { inner } => ready!(inner.poll(cx)),
-                StateProjection::Over => panic!("`PriorityFuture` polled after it was ready"),
-            };
-            let mut permit = this.permit.take();
-            if let (Ok(response), Some(permit)) = (&result, &mut permit) {
-                let to_head = match this.hold {
-                    Hold::Auto => this.protocol.is_open_ended(response),
-                    Hold::Headers => true,
-                    Hold::End => false,
-                };
-                if to_head {
-                    permit.hold_to_head();
                 }
             }
-            return Poll::Ready(this.protocol.observe(result, permit));
+            if let Some(waiting) = acquire {
+                match ready!(waiting.as_mut().poll_permit(cx)) {
+                    Ok((permit, waited)) => {
+                        *this.permit = Some(permit);
+                        if let (Some(waited), Some(request)) = (waited, &*request) {
+                            match this.protocol.context(request) {
+                                Some(context) => context.tally().add_queued(waited),
+                                None => context::add_queued(waited),
+                            }
+                        }
+                    }
+                    Err(rejected) => {
+                        this.state.set(State::Over);
+                        return Poll::Ready(Err(rejected.into()));
+                    }
+                }
+                *acquire = None;
+            }
+            if let Err(error) = ready!(service.poll_ready(cx)) {
+                let permit = this.permit.take();
+                return Poll::Ready(this.protocol.observe(Err(error), permit));
+            }
+            let Some(request) = request.take() else {
+                panic!("`PriorityFuture` polled after it was ready");
+            };
+            let inner = service.call(request);
+            this.state.set(State::Calling { inner });
+        }
+        let StateProjection::Calling { inner } = this.state.project() else {
+            panic!("`PriorityFuture` polled after it was ready");
+        };
+        match inner.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => {
+                let permit = this.permit.take();
+                let to_head = match (this.way.hold(), &result) {
+                    (_, Err(_)) | (Hold::End, _) => false,
+                    (Hold::Auto, Ok(response)) => this.protocol.is_open_ended(response),
+                    (Hold::Headers, _) => true,
+                };
+                let permit = match to_head {
+                    false => permit,
+                    true => permit.map(Permit::held_to_head),
+                };
+                Poll::Ready(this.protocol.observe(result, permit))
+            }
         }
     }
 }

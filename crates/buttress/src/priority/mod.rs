@@ -96,12 +96,15 @@ pub mod limit;
 mod loom;
 mod offered;
 mod order;
+mod pace;
 mod permit;
 mod policy;
+mod refusals;
 mod service;
 mod shared;
 mod slots;
 mod snapshot;
+mod steering;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -18,25 +18,53 @@ pub struct Permit {
     call: Call,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Whole words: a call moves its permit from place to place, and a word that was written in parts cannot be read as one
+/// until they have arrived in memory. That would cost more than the rest of the queue.
+#[derive(Clone, Copy)]
 struct Call {
     /// When it was admitted, in nanoseconds of the queue's life, from 1 on. 0 where no limit wants to know.
     started: u64,
     /// How long it took to the headers; 0 until they are there.
     latency: u64,
-    /// How many were running when it was admitted, itself included.
-    running: u32,
     marks: Marks,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Marks {
+/// How many were running when the call was admitted, itself included, above these bits.
+#[derive(Clone, Copy)]
+struct Marks(u64);
+
+impl Marks {
     /// The slot is given back at the headers.
-    until_head: bool,
+    const UNTIL_HEAD: u64 = 1;
     /// It has been given back.
-    returned: bool,
-    /// All slots were taken when it was admitted.
-    full: bool,
+    const RETURNED: u64 = 2;
+    /// All slots were taken when it was admitted, or it had to wait.
+    const FULL: u64 = 4;
+    const SHIFT: u32 = 3;
+
+    #[inline]
+    fn new(admission: &Admission) -> Self {
+        let word = admission.word;
+        let full = match admission.waited.is_some() || !word.has_room(0) {
+            true => Self::FULL,
+            false => 0,
+        };
+        Self(u64::from(word.taken()) << Self::SHIFT | full)
+    }
+
+    #[inline]
+    fn has(self, mark: u64) -> bool {
+        self.0 & mark != 0
+    }
+
+    #[inline]
+    fn set(&mut self, mark: u64) {
+        self.0 |= mark;
+    }
+
+    fn running(self) -> u32 {
+        (self.0 >> Self::SHIFT) as u32
+    }
 }
 
 /// What an adaptive limit gets to know of a call.
@@ -52,23 +80,13 @@ pub(super) struct Measure {
 impl Permit {
     #[inline]
     pub(super) fn new(shared: Arc<Shared>, admission: Admission) -> Self {
-        let Admission {
-            started,
-            word,
-            waited,
-        } = admission;
-        let marks = Marks {
-            full: waited.is_some() || !word.has_room(0),
-            ..Marks::default()
-        };
         Self {
-            shared: Some(shared),
             call: Call {
-                started,
+                started: admission.started,
                 latency: 0,
-                running: word.taken(),
-                marks,
+                marks: Marks::new(&admission),
             },
+            shared: Some(shared),
         }
     }
 
@@ -78,8 +96,10 @@ impl Permit {
     }
 
     /// The slot is to be given back when the headers are there, whatever comes after them.
-    pub(super) fn hold_to_head(&mut self) {
-        self.call.marks.until_head = true;
+    #[inline]
+    pub(super) fn held_to_head(mut self) -> Self {
+        self.call.marks.set(Marks::UNTIL_HEAD);
+        self
     }
 
     #[inline]
@@ -92,9 +112,6 @@ impl Permit {
 impl Call {
     /// Of a call that is over: what the limit may learn from it.
     fn measure(self, shared: &Shared, outcome: Outcome) -> Option<Measure> {
-        if self.started == 0 {
-            return None;
-        }
         // Only a success says how long the work takes. What asked for less, or took too long, says that there is too
         // much of it; any other failure may come from anywhere, and says nothing.
         let dropped = match (outcome.verdict(), outcome.reason()) {
@@ -106,8 +123,8 @@ impl Call {
         Some(Measure {
             started: self.started,
             latency: if self.latency > 0 { self.latency } else { since() },
-            running: self.running,
-            full: self.marks.full,
+            running: self.marks.running(),
+            full: self.marks.has(Marks::FULL),
             dropped,
         })
     }
@@ -119,13 +136,14 @@ impl Token for Permit {
         if self.call.started > 0 && self.call.latency == 0 {
             self.call.latency = shared.nanos().saturating_sub(self.call.started).max(1);
         }
-        if self.call.marks.until_head && !self.call.marks.returned {
-            self.call.marks.returned = true;
+        if self.call.marks.has(Marks::UNTIL_HEAD) && !self.call.marks.has(Marks::RETURNED) {
+            self.call.marks.set(Marks::RETURNED);
             shared.give_back();
         }
     }
 
-    #[inline]
+    // Always: by a call of it the permit would have to be in memory.
+    #[inline(always)]
     fn finish(self, outcome: Outcome) {
         let (Some(shared), call) = self.into_parts() else {
             return;
@@ -134,12 +152,25 @@ impl Token for Permit {
         shared
             .books
             .add(if failed { book::FAILED } else { book::COMPLETED }, 1);
-        if let Some(measure) = call.measure(&shared, outcome) {
-            shared.learn(measure);
+        if call.started > 0 {
+            learn(&shared, call.started, call.latency, call.marks, outcome);
         }
-        if !call.marks.returned {
+        if !call.marks.has(Marks::RETURNED) {
             shared.give_back();
         }
+    }
+}
+
+/// Has an adaptive limit learn. Called word by word, so that the call need not be in memory where there is none.
+#[inline(never)]
+fn learn(shared: &Shared, started: u64, latency: u64, marks: Marks, outcome: Outcome) {
+    let call = Call {
+        started,
+        latency,
+        marks,
+    };
+    if let Some(measure) = call.measure(shared, outcome) {
+        shared.learn(measure);
     }
 }
 
@@ -148,7 +179,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             shared.books.add(book::CANCELLED, 1);
-            if !self.call.marks.returned {
+            if !self.call.marks.has(Marks::RETURNED) {
                 shared.give_back();
             }
         }
@@ -159,7 +190,7 @@ impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
             .field("queue", &self.shared.as_ref().map(|shared| shared.name().clone()))
-            .field("call", &self.call)
+            .field("running", &self.call.marks.running())
             .finish_non_exhaustive()
     }
 }

@@ -77,8 +77,19 @@ impl PriorityQueue {
     ///
     /// [`QueueFull`](RejectionKind::QueueFull) if there is none, [`Shed`](RejectionKind::Shed) if the queue is closed or
     /// the load does not let the class pass.
+    #[inline]
     pub fn try_acquire(&self, priority: impl Into<Priority>) -> Result<Permit, Rejected> {
         let priority = priority.into();
+        if !self.shared.is_by_load() {
+            if let Some(admission) = self.shared.admit(priority) {
+                return Ok(Permit::new(self.shared.clone(), admission));
+            }
+        }
+        self.try_acquire_slowly(priority)
+    }
+
+    #[inline(never)]
+    fn try_acquire_slowly(&self, priority: Priority) -> Result<Permit, Rejected> {
         if !self.shared.load_admits(priority) {
             return Err(self.shared.refuse_for_load());
         }
@@ -86,6 +97,18 @@ impl PriorityQueue {
             Some(admission) => Ok(Permit::new(self.shared.clone(), admission)),
             None if self.shared.is_closed() => Err(self.shared.refuse(RejectionKind::Shed)),
             None => Err(self.shared.refuse(RejectionKind::QueueFull)),
+        }
+    }
+
+    /// A slot, if one is free, nobody waits, and there is nothing else to ask; else the queue again.
+    #[inline]
+    pub(super) fn admit(self, class: Priority) -> Result<Permit, Self> {
+        if self.shared.is_by_load() {
+            return Err(self);
+        }
+        match self.shared.admit(class) {
+            Some(admission) => Ok(Permit::new(self.shared, admission)),
+            None => Err(self),
         }
     }
 

@@ -3,11 +3,10 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 use super::{
-    Classifier, Classify, Configured, Hold, Permit, Priority, PriorityFuture, PriorityQueue,
-    classify::announce,
+    Classifier, Classify, Configured, Hold, Permit, Priority, PriorityFuture, PriorityQueue, future::Way,
 };
 use crate::{
-    context,
+    context::{self, CallContext},
     error::CallError,
     outcome::{Plain, Protocol, RequestProtocol},
 };
@@ -52,7 +51,12 @@ impl<S, P, C> PriorityService<S, P, C> {
 
     /// The class of a request and how long it keeps its slot, by what is configured.
     #[inline(never)]
-    fn look_up<Request>(&self, queue: &PriorityQueue, request: &Request) -> (Priority, Hold)
+    fn look_up<Request>(
+        &self,
+        queue: &PriorityQueue,
+        request: &Request,
+        known: Option<Priority>,
+    ) -> (Priority, Hold)
     where
         P: RequestProtocol<Request>,
         C: Classify<Request, P>,
@@ -60,7 +64,7 @@ impl<S, P, C> PriorityService<S, P, C> {
         let options = queue.options_in_force();
         let class = self
             .classify
-            .classify(&self.protocol, &options.classifier, request);
+            .classify(&self.protocol, request, known, &options.classifier);
         if options.hold_routes.is_empty() {
             return (class, options.hold);
         }
@@ -95,22 +99,28 @@ where
         let Some(queue) = &self.queue else {
             return PriorityFuture::unlimited(inner, request, protocol);
         };
+        let carried = protocol.context(&request).map(CallContext::priority);
+        let is_carried = carried.is_some();
+        let claim = carried.or_else(context::current_priority);
+        let known = claim.flatten().map(Priority::new);
         let (class, hold) = if queue.is_plain() {
-            let class = self.classify.classify(&protocol, &UNCONFIGURED, &request);
+            let class = self.classify.classify(&protocol, &request, known, &UNCONFIGURED);
             (class, Hold::Auto)
         } else {
-            self.look_up(queue, &request)
+            self.look_up(queue, &request, known)
         };
         let hold = match hold {
             Hold::Auto if protocol.asks_for_tunnel(&request) => Hold::Headers,
             hold => hold,
         };
-        let (deadline, tally) = match protocol.context(&request) {
-            Some(context) => (context.deadline(), Some(context.tally().clone())),
-            None => (context::current_deadline(), None),
-        };
-        let context = announce(&protocol, &mut request, class);
-        let acquire = queue.acquire_until(class, deadline);
-        PriorityFuture::waiting(acquire, inner, request, protocol, hold, context, tally)
+        // Inner layers find the class in the context that there is, wherever that is.
+        if is_carried {
+            if let Some(context) = protocol.context_mut(&mut request) {
+                context.set_priority(class.get());
+            }
+        }
+        let announce = !is_carried && claim.is_some() && known != Some(class);
+        let way = Way::new(class, hold, announce);
+        PriorityFuture::new(queue.clone(), way, inner, request, protocol)
     }
 }

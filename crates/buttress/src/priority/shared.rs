@@ -4,10 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{
-            AtomicBool, AtomicU32, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::Waker,
     time::Duration,
@@ -19,44 +16,43 @@ use tokio::sync::Notify;
 use super::{
     CONCERN, Priority,
     builder::PriorityQueueBuilder,
-    event::{LimitChanged, Saturated},
     limit::Controller,
     offered::Offered,
     order::{CLASSES, Order, Standing},
-    permit::Measure,
+    pace::Pace,
     slots::{Slots, Word},
 };
 use crate::{
     clock::{self, Instant},
     error::{Rejected, RejectionKind},
     histogram::{Histogram, nanos},
-    registry::{Emitter, PolicyChanged},
+    registry::Emitter,
     striped::Striped,
     sync::Mutex,
     wait_line::{Heads, Left, Line, Standing as Stands, Ticket, WaitLine, Waiter},
 };
 
 pub(super) struct Shared {
-    slots: Slots,
-    hot: Hot,
-    line: WaitLine,
-    standing: Standing,
-    offered: Offered,
+    pub(super) slots: Slots,
+    pub(super) hot: Hot,
+    pub(super) line: WaitLine,
+    pub(super) standing: Standing,
+    pub(super) offered: Offered,
     pub(super) options: ArcSwap<PriorityQueueBuilder>,
     // Not on the way of a call: one that finds it taken does without.
-    controller: Mutex<Option<Controller>>,
-    pace: Pace,
+    pub(super) controller: Mutex<Option<Controller>>,
+    pub(super) pace: Pace,
     /// When somebody last waited, and nobody after that; in nanoseconds of the queue's life. Written with the line open.
-    emptied: AtomicU64,
+    pub(super) emptied: AtomicU64,
     /// When a call was last refused, in seconds of the queue's life, counted from 1.
-    refused: AtomicU64,
-    idle: Notify,
+    pub(super) refused: AtomicU64,
+    pub(super) idle: Notify,
     pub(super) books: Striped<8>,
-    displaced: AtomicU64,
+    pub(super) displaced: AtomicU64,
     pub(super) waits: Histogram,
     pub(super) events: Emitter,
     pub(super) name: OnceLock<Arc<str>>,
-    born: Instant,
+    pub(super) born: Instant,
 }
 
 /// Indices of the books.
@@ -73,32 +69,15 @@ pub(super) mod book {
 }
 
 /// What a call that need not wait has to know of the options.
-struct Hot {
-    reserved: AtomicU32,
+pub(super) struct Hot {
+    pub(super) reserved: AtomicU32,
     /// Calls are timed, for an adaptive limit.
-    timed: AtomicBool,
+    pub(super) timed: AtomicBool,
     /// The load that is offered is counted, and refused by class.
-    by_load: AtomicBool,
+    pub(super) by_load: AtomicBool,
     /// The options say nothing about requests.
-    plain: AtomicBool,
+    pub(super) plain: AtomicBool,
 }
-
-/// How fast the line moves: the time between two who leave it with a slot, smoothed. Written with the line open.
-#[derive(Default)]
-struct Pace {
-    last: AtomicU64,
-    between: AtomicU64,
-}
-
-/// For how long nothing must have been refused before the next refusal is news.
-const QUIET_SECONDS: u64 = 10;
-
-/// What is asked of those who are refused before anybody knows how fast the line moves.
-const UNKNOWN_PACE: Duration = Duration::from_secs(1);
-
-/// The most and the least that is asked of them.
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// A slot that was taken: whoever gets it makes a [`Permit`](super::Permit) of it.
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +148,7 @@ impl Shared {
         self.nanos_at(clock::now())
     }
 
-    fn nanos_at(&self, now: Instant) -> u64 {
+    pub(super) fn nanos_at(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.born)) + 1
     }
 
@@ -180,6 +159,11 @@ impl Shared {
     pub(super) fn admit(&self, class: Priority) -> Option<Admission> {
         let word = self.slots.take(self.left_free_by(class))?;
         Some(self.begin(word, None))
+    }
+
+    #[inline]
+    pub(super) fn is_by_load(&self) -> bool {
+        self.hot.by_load.load(Relaxed)
     }
 
     #[inline]
@@ -402,7 +386,7 @@ impl Shared {
     }
 
     /// Before the line is closed: if nobody waits, those who come next need not open it.
-    fn settle(&self, line: &Line<'_>, now: Instant) {
+    pub(super) fn settle(&self, line: &Line<'_>, now: Instant) {
         if line.is_empty() {
             self.slots.note_empty();
             self.emptied.store(self.nanos_at(now), Relaxed);
@@ -410,7 +394,7 @@ impl Shared {
         }
     }
 
-    fn calibrate(&self, now: Instant) {
+    pub(super) fn calibrate(&self, now: Instant) {
         if self.hot.by_load.load(Relaxed) {
             let now = self.nanos_at(now);
             if self.offered.is_due(now) {
@@ -458,208 +442,6 @@ impl Shared {
             standing: &self.standing,
             now,
         }
-    }
-
-    // ===== refusals =====
-
-    /// Counts a refusal, and says when to come back.
-    pub(super) fn refuse(&self, kind: RejectionKind) -> Rejected {
-        let index = match kind {
-            RejectionKind::QueueFull => book::FULL,
-            RejectionKind::QueueTimeout => book::LATE,
-            RejectionKind::DeadlineExpired => book::EXPIRED,
-            _ => book::SHED,
-        };
-        self.books.add(index, 1);
-        let rejected = Rejected::new(kind, self.name().clone());
-        if kind == RejectionKind::DeadlineExpired {
-            return rejected;
-        }
-        self.notice_refusal(kind);
-        rejected.with_retry_after(self.time_to_come_back())
-    }
-
-    /// A refusal for the load: without a look at the line, but for the first of an interval.
-    pub(super) fn refuse_for_load(&self) -> Rejected {
-        if self.offered.is_due(self.nanos()) {
-            let line = self.line.open();
-            if line.is_empty() {
-                self.emptied.store(self.nanos(), Relaxed);
-            }
-            self.calibrate(clock::now());
-        }
-        self.refuse(RejectionKind::Shed)
-    }
-
-    /// How long those who wait now will need, at the pace of late.
-    fn time_to_come_back(&self) -> Duration {
-        match self.pace.between.load(Relaxed) {
-            0 => UNKNOWN_PACE,
-            between => {
-                let ahead = self.line.len() as u64 + 1;
-                Duration::from_nanos(between.saturating_mul(ahead)).clamp(SHORTEST, LONGEST)
-            }
-        }
-    }
-
-    fn notice_refusal(&self, kind: RejectionKind) {
-        let second = self.nanos() / 1_000_000_000 + 1;
-        // Mostly it is the same second, and nothing is written.
-        if self.refused.load(Relaxed) == second {
-            return;
-        }
-        let before = self.refused.swap(second, Relaxed);
-        if before == 0 || second >= before + QUIET_SECONDS {
-            self.events
-                .emit(CONCERN, self.name(), || Saturated { first: kind });
-        }
-    }
-
-    // ===== the limit =====
-
-    /// Tells an adaptive limit of a call.
-    pub(super) fn learn(&self, measure: Measure) {
-        let (limit, before) = {
-            // One that finds it taken does without: a sample more or less is no matter, waiting would be.
-            let Ok(mut controller) = self.controller.try_lock() else {
-                return;
-            };
-            let Some(controller) = controller.as_mut() else {
-                return;
-            };
-            let limit = controller.observe(&measure.into());
-            (limit, self.slots.load().limit())
-        };
-        if limit != before {
-            self.set_limit(limit);
-        }
-    }
-
-    pub(super) fn set_limit(&self, limit: u32) {
-        let before = self.slots.set_limit(limit);
-        if limit > before && self.slots.load().anybody_waits() {
-            self.hand_out();
-        }
-        if limit != before {
-            self.events.emit(CONCERN, self.name(), || LimitChanged {
-                from: before,
-                to: limit,
-            });
-        }
-    }
-
-    pub(super) fn reconfigure(&self, mut options: PriorityQueueBuilder) {
-        let present = self.options.load_full();
-        options.name = present.name.clone();
-        self.hot.reserved.store(options.reserved, Relaxed);
-        self.hot.by_load.store(options.sheds_by_load(), Relaxed);
-        self.hot.plain.store(options.is_plain(), Relaxed);
-        let concurrency = (options.concurrency != present.concurrency).then(|| options.concurrency.clone());
-        self.options.store(Arc::new(options));
-        if let Some(concurrency) = concurrency {
-            let controller = concurrency.controller();
-            self.hot.timed.store(controller.is_some(), Relaxed);
-            *self
-                .controller
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = controller;
-            self.set_limit(concurrency.initial());
-        }
-        // A smaller reserve, or another order, may let somebody in.
-        if self.slots.load().anybody_waits() {
-            self.hand_out();
-        }
-        self.events.emit(CONCERN, self.name(), || PolicyChanged);
-    }
-
-    // ===== by hand =====
-
-    /// Sends away whoever waits below that class, or everybody.
-    pub(super) fn shed(&self, below: Option<Priority>) -> usize {
-        let count = {
-            let mut line = self.line.open();
-            let count = line.dismiss_below(below.map_or(CLASSES, Priority::get), RejectionKind::Shed);
-            if count > 0 {
-                self.settle(&line, clock::now());
-            }
-            count
-        };
-        self.tell_if_closed();
-        count
-    }
-
-    pub(super) fn close(&self) {
-        self.slots.close();
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.slots.load().is_closed()
-    }
-
-    /// Waits until nobody is inside.
-    pub(super) async fn drained(&self) {
-        loop {
-            let told = self.idle.notified();
-            if self.is_idle() {
-                return;
-            }
-            told.await;
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        let word = self.slots.load();
-        word.taken() == 0 && !word.anybody_waits()
-    }
-
-    fn tell_if_closed(&self) {
-        if self.is_closed() && self.is_idle() {
-            self.idle.notify_waiters();
-        }
-    }
-
-    // ===== reading =====
-
-    pub(super) fn word(&self) -> Word {
-        self.slots.load()
-    }
-
-    pub(super) fn displaced(&self) -> u64 {
-        self.displaced.load(Relaxed)
-    }
-
-    pub(super) fn load_threshold(&self) -> Option<Priority> {
-        self.offered.threshold()
-    }
-
-    pub(super) fn queued(&self) -> Vec<(Priority, usize)> {
-        if self.line.is_empty() {
-            return Vec::new();
-        }
-        let line = self.line.open();
-        let queued = line.classes().map(|class| (class.into(), line.len_of(class)));
-        queued.collect()
-    }
-}
-
-impl Pace {
-    /// Somebody leaves the line with a slot.
-    fn step(&self, now: u64) {
-        let last = self.last.swap(now, Relaxed);
-        if last == 0 {
-            return;
-        }
-        let between = now.saturating_sub(last);
-        let smoothed = match self.between.load(Acquire) {
-            0 => between,
-            old => old - old / 16 + between / 16,
-        };
-        self.between.store(smoothed.max(1), Release);
-    }
-
-    /// The line is empty: what comes next says nothing about how fast it moved.
-    fn stop(&self) {
-        self.last.store(0, Relaxed);
     }
 }
 

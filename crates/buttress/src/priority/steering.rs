@@ -1,0 +1,134 @@
+//! What is changed and asked while a queue runs: by hand, by an adaptive limit, by those who look.
+
+use std::sync::{Arc, PoisonError, atomic::Ordering::Relaxed};
+
+use super::{
+    CONCERN, Priority, builder::PriorityQueueBuilder, event::LimitChanged, order::CLASSES, permit::Measure,
+    shared::Shared, slots::Word,
+};
+use crate::{clock, error::RejectionKind, registry::PolicyChanged};
+
+impl Shared {
+    // ===== the limit =====
+
+    /// Tells an adaptive limit of a call.
+    pub(super) fn learn(&self, measure: Measure) {
+        let (limit, before) = {
+            // One that finds it taken does without: a sample more or less is no matter, waiting would be.
+            let Ok(mut controller) = self.controller.try_lock() else {
+                return;
+            };
+            let Some(controller) = controller.as_mut() else {
+                return;
+            };
+            let limit = controller.observe(&measure.into());
+            (limit, self.slots.load().limit())
+        };
+        if limit != before {
+            self.set_limit(limit);
+        }
+    }
+
+    pub(super) fn set_limit(&self, limit: u32) {
+        let before = self.slots.set_limit(limit);
+        if limit > before && self.slots.load().anybody_waits() {
+            self.hand_out();
+        }
+        if limit != before {
+            self.events.emit(CONCERN, self.name(), || LimitChanged {
+                from: before,
+                to: limit,
+            });
+        }
+    }
+
+    pub(super) fn reconfigure(&self, mut options: PriorityQueueBuilder) {
+        let present = self.options.load_full();
+        options.name = present.name.clone();
+        self.hot.reserved.store(options.reserved, Relaxed);
+        self.hot.by_load.store(options.sheds_by_load(), Relaxed);
+        self.hot.plain.store(options.is_plain(), Relaxed);
+        let concurrency = (options.concurrency != present.concurrency).then(|| options.concurrency.clone());
+        self.options.store(Arc::new(options));
+        if let Some(concurrency) = concurrency {
+            let controller = concurrency.controller();
+            self.hot.timed.store(controller.is_some(), Relaxed);
+            *self.controller.lock().unwrap_or_else(PoisonError::into_inner) = controller;
+            self.set_limit(concurrency.initial());
+        }
+        // A smaller reserve, or another order, may let somebody in.
+        if self.slots.load().anybody_waits() {
+            self.hand_out();
+        }
+        self.events.emit(CONCERN, self.name(), || PolicyChanged);
+    }
+
+    // ===== by hand =====
+
+    /// Sends away whoever waits below that class, or everybody.
+    pub(super) fn shed(&self, below: Option<Priority>) -> usize {
+        let count = {
+            let mut line = self.line.open();
+            let count = line.dismiss_below(below.map_or(CLASSES, Priority::get), RejectionKind::Shed);
+            if count > 0 {
+                self.settle(&line, clock::now());
+            }
+            count
+        };
+        self.tell_if_closed();
+        count
+    }
+
+    pub(super) fn close(&self) {
+        self.slots.close();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.slots.load().is_closed()
+    }
+
+    /// Waits until nobody is inside.
+    pub(super) async fn drained(&self) {
+        loop {
+            let told = self.idle.notified();
+            if self.is_idle() {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let word = self.slots.load();
+        word.taken() == 0 && !word.anybody_waits()
+    }
+
+    pub(super) fn tell_if_closed(&self) {
+        if self.is_closed() && self.is_idle() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    // ===== reading =====
+
+    pub(super) fn word(&self) -> Word {
+        self.slots.load()
+    }
+
+    pub(super) fn displaced(&self) -> u64 {
+        self.displaced.load(Relaxed)
+    }
+
+    pub(super) fn load_threshold(&self) -> Option<Priority> {
+        self.offered.threshold()
+    }
+
+    pub(super) fn queued(&self) -> Vec<(Priority, usize)> {
+        if self.line.is_empty() {
+            return Vec::new();
+        }
+        let line = self.line.open();
+        let queued = line.classes().map(|class| (class.into(), line.len_of(class)));
+        queued.collect()
+    }
+}
