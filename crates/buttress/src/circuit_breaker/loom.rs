@@ -311,6 +311,20 @@ fn loom_the_breaker_admits_one_probe_at_a_time() {
 }
 
 #[test]
+fn loom_failures_at_once_are_all_in_the_run() {
+    model(|| {
+        let breaker = CircuitBreaker::builder().consecutive_failures(3).build();
+        let fail = |breaker: &CircuitBreaker| {
+            let permit = breaker.try_acquire().expect("closed");
+            permit.record(Outcome::failure(Reason::Error));
+        };
+        let breaker = in_two_threads(breaker.expect("valid"), fail, fail);
+        let books = breaker.snapshot();
+        assert_eq!((books.consecutive_failures, books.failure), (2, 2));
+    });
+}
+
+#[test]
 fn loom_a_probe_that_fails_meets_one_that_succeeds() {
     model(|| {
         let breaker = CircuitBreaker::builder()

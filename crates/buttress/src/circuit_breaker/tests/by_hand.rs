@@ -176,6 +176,12 @@ async fn a_policy_change_keeps_the_window_if_its_shape_is_the_same() {
         None,
         "another shape starts empty"
     );
+    one(&breaker, FAILURE);
+    assert_eq!(
+        breaker.snapshot().failure_rate,
+        Some(1.0),
+        "and counts from then on"
+    );
 }
 
 #[tokio::test(start_paused = true)]
