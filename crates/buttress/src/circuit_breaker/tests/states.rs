@@ -21,14 +21,17 @@ async fn closed_lets_calls_pass_and_counts_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_success_ends_the_run_of_failures() {
-    let breaker = built(exact().consecutive_failures(3));
-    for _ in 0..10 {
-        calls(&breaker, 2, FAILURE);
-        one(&breaker, SUCCESS);
+    let only_runs = || exact().consecutive_failures(3);
+    for options in [only_runs(), only_runs().failure_rate(1.0)] {
+        let breaker = built(options);
+        for _ in 0..10 {
+            calls(&breaker, 2, FAILURE);
+            one(&breaker, SUCCESS);
+        }
+        assert_eq!(breaker.state(), State::Closed);
+        calls(&breaker, 3, FAILURE);
+        assert_eq!(breaker.state(), State::Open);
     }
-    assert_eq!(breaker.state(), State::Closed);
-    calls(&breaker, 3, FAILURE);
-    assert_eq!(breaker.state(), State::Open);
 }
 
 #[tokio::test(start_paused = true)]
