@@ -1,7 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, task::Waker};
 
 use super::{
     Acquire, CONCERN, CallAll, Permit, Priority, PriorityCall, PriorityLayer, PriorityQueueBuilder, Status,
+    acquire::Begun,
     shared::{Shared, book},
 };
 use crate::{
@@ -68,7 +69,7 @@ impl PriorityQueue {
     /// # Ok(()) }
     /// ```
     pub fn acquire(&self, priority: impl Into<Priority>) -> Acquire {
-        self.acquire_until(priority.into(), context::current_deadline())
+        Acquire::new(self.shared.clone(), priority.into(), context::current_deadline())
     }
 
     /// A slot, if there is one right now.
@@ -112,9 +113,15 @@ impl PriorityQueue {
         }
     }
 
+    /// A slot, a place in the line, or a refusal.
     #[inline]
-    pub(super) fn acquire_until(&self, class: Priority, deadline: Option<Instant>) -> Acquire {
-        Acquire::new(self.shared.clone(), class, deadline)
+    pub(super) fn begin(
+        self,
+        class: Priority,
+        deadline: Option<Instant>,
+        waker: &Waker,
+    ) -> Result<Permit, Begun> {
+        Acquire::begin(self.shared, class, deadline, waker)
     }
 
     /// Runs `future` once there is a slot for it: for those who have no tower service. `Ok` is a success of the service,
