@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, task::Waker};
 use super::{
     Acquire, CONCERN, CallAll, Permit, Priority, PriorityCall, PriorityLayer, PriorityQueueBuilder, Status,
     acquire::Begun,
+    families,
     shared::{Shared, book},
 };
 use crate::{
@@ -10,6 +11,8 @@ use crate::{
     config::ConfigError,
     context,
     error::{Rejected, RejectionKind},
+    export::Samples,
+    histogram,
     outcome::Plain,
     registry::{Drill, DrillError, Listener, Policy},
     value::Table,
@@ -244,6 +247,16 @@ impl PriorityQueue {
         let books = self.shared.books.read();
         let word = self.shared.word();
         let queued_by_class = self.shared.queued();
+        let by_class = Priority::bands().zip(&self.shared.waits);
+        let mut time_in_queue_by_class: Vec<_> = by_class
+            .map(|((_, class), waits)| (class, waits.snapshot()))
+            .filter(|(_, waits)| waits.count() > 0)
+            .collect();
+        time_in_queue_by_class.reverse();
+        let mut time_in_queue = histogram::Snapshot::default();
+        for (_, waits) in &time_in_queue_by_class {
+            time_in_queue.merge(waits);
+        }
         Status {
             name: self.name(),
             limit: word.limit(),
@@ -260,7 +273,8 @@ impl PriorityQueue {
             rejected_shed: books[book::SHED],
             displaced: self.shared.displaced(),
             shed_below: self.shared.load_threshold(),
-            time_in_queue: self.shared.waits.snapshot(),
+            time_in_queue,
+            time_in_queue_by_class,
             closed: word.is_closed(),
         }
     }
@@ -340,6 +354,10 @@ impl Policy for PriorityQueue {
         state.insert("priority", Table::from(&self.status()));
     }
 
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.shared, name, samples);
+    }
+
     fn listen(&self, listener: Listener) {
         self.shared.events.listen(listener);
     }
@@ -348,6 +366,7 @@ impl Policy for PriorityQueue {
         match drill {
             Drill::Reset => {
                 self.shared.books.rebase();
+                self.shared.displaced.rebase();
                 Ok(())
             }
             _ => Err(DrillError::Unsupported),
