@@ -3,7 +3,9 @@
 use std::{convert::Infallible, error::Error as StdError, io, net::IpAddr, time::Duration};
 
 use buttress::{
-    BoxError, Error, Http, Registry, Rejected, RejectionKind, Stack, http::ReplayBody, replay::Bare,
+    BoxError, Error, Http, Registry, Rejected, RejectionKind, Stack,
+    http::{PeerAddr, ReplayBody},
+    replay::Bare,
     stack::FullClient,
 };
 use bytes::Bytes;
@@ -25,7 +27,6 @@ use crate::{
     answer,
     config::{Config, Endpoint},
     headers::{self, Origin},
-    server::Peer,
 };
 
 /// How long the upstream may take to accept a connection.
@@ -233,6 +234,5 @@ fn host(parts: &http::request::Parts) -> Result<Option<Authority>, Unforwardable
 /// Whom the request is from.
 fn peer(parts: &http::request::Parts) -> IpAddr {
     let unspecified = IpAddr::from([0, 0, 0, 0]);
-    let peer = parts.extensions.get::<Peer>();
-    peer.map_or(unspecified, |peer| peer.0.ip().to_canonical())
+    parts.extensions.get().map_or(unspecified, |PeerAddr(peer)| *peer)
 }

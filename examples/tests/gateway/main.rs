@@ -8,6 +8,7 @@ mod client;
 mod demonstration;
 mod forwarding;
 mod http2;
+mod limits;
 mod process;
 mod repeated;
 mod scraped;

@@ -16,6 +16,8 @@ pub struct Place {
     name: Arc<str>,
     registry: Option<Registry>,
     attempt_limit: Option<Duration>,
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    limiter: Option<crate::rate_limit::RateLimiter>,
 }
 
 impl Place {
@@ -24,6 +26,8 @@ impl Place {
             name,
             registry: None,
             attempt_limit: None,
+            #[cfg(all(feature = "http", feature = "rate-limit"))]
+            limiter: None,
         }
     }
 
@@ -46,6 +50,13 @@ impl Place {
     /// Says how long an attempt may take.
     pub fn set_attempt_limit(&mut self, limit: Option<Duration>) {
         self.attempt_limit = limit;
+    }
+
+    /// The limiter of the stack, if it has one.
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    #[must_use]
+    pub fn limiter(&self) -> Option<&crate::rate_limit::RateLimiter> {
+        self.limiter.as_ref()
     }
 
     /// Lists a policy, if the stack has a registry.
@@ -88,12 +99,24 @@ impl<K> Slot<K> for ErrorLayer {
     }
 }
 
-#[cfg(feature = "http")]
+#[cfg(all(feature = "http", not(feature = "rate-limit")))]
 impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
     type Layer = Self;
 
     fn to_layer(&self, _: &K, _: &Place) -> Self {
         self.clone()
+    }
+}
+
+/// What a limiter says of itself in responses it says in its refusals, and those are made here.
+#[cfg(all(feature = "http", feature = "rate-limit"))]
+impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
+    type Layer = crate::http::respond::RespondLayer<crate::rate_limit::headers::RateLimitResponder<R>>;
+
+    fn to_layer(&self, _: &K, place: &Place) -> Self::Layer {
+        let limiter = place.limiter().cloned();
+        self.clone()
+            .map(|inner| crate::rate_limit::headers::RateLimitResponder::as_configured(limiter, inner))
     }
 }
 
@@ -127,6 +150,7 @@ macro_rules! policy_slot {
 policy_slot! {
     "metrics": crate::metrics::Metrics => crate::metrics::MetricsLayer<K::Protocol>;
     "recover": crate::recover::Recover => crate::recover::RecoverLayer<K::Protocol>;
+    "priority": crate::priority::PriorityQueue => crate::priority::PriorityLayer<K::Protocol>;
     "timeout": crate::timeout::Deadline => crate::timeout::DeadlineLayer<K::Protocol>;
 }
 
@@ -160,6 +184,21 @@ impl<K: Kind> Slot<K> for Option<crate::circuit_breaker::CircuitBreaker> {
         if let (Some(breaker), Some(limit)) = (self, place.attempt_limit()) {
             breaker.slow_after_if_unset(limit);
         }
+        Self::Layer::new(self.clone(), kind.protocol().clone())
+    }
+}
+
+#[cfg(feature = "rate-limit")]
+impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
+    type Layer = crate::rate_limit::RateLimitLayer<K::Protocol>;
+
+    #[cfg(feature = "http")]
+    fn prepare(&self, place: &mut Place) {
+        place.limiter.clone_from(self);
+    }
+
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        settle!(self, place);
         Self::Layer::new(self.clone(), kind.protocol().clone())
     }
 }
