@@ -79,6 +79,8 @@ pub fn families() -> Vec<&'static Family> {
         crate::hedge::FAMILIES,
         #[cfg(feature = "metrics")]
         crate::metrics::FAMILIES,
+        #[cfg(feature = "pool")]
+        crate::pool::FAMILIES,
         #[cfg(feature = "recover")]
         crate::recover::FAMILIES,
         #[cfg(feature = "retry")]

@@ -1,6 +1,8 @@
 mod config;
 mod cost;
 mod order;
+#[cfg(feature = "pool")]
+mod pooled;
 #[cfg(feature = "http")]
 mod traced;
 #[cfg(feature = "http")]
