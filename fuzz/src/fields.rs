@@ -146,7 +146,7 @@ pub(crate) fn priority(bytes: &[u8]) {
         let bytes = member.as_bytes();
         matches!(bytes, [b'u', b'=', b'0'..=b'9']) || matches!(bytes, [b'a'..=b'z'])
     };
-    if members.iter().all(|member| plain(member)) {
+    if members.iter().all(plain) {
         let urgency = members.iter().rev().find_map(|member| member.strip_prefix("u="));
         let urgency: Option<u8> = urgency.and_then(|digit| digit.parse().ok()).filter(|u| *u <= 7);
         assert_eq!(read, urgency.map(Priority::from_urgency), "{text}");

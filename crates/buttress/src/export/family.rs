@@ -83,6 +83,8 @@ pub fn families() -> Vec<&'static Family> {
         crate::priority::FAMILIES,
         #[cfg(feature = "rate-limit")]
         crate::rate_limit::FAMILIES,
+        #[cfg(feature = "pool")]
+        crate::pool::FAMILIES,
         #[cfg(feature = "recover")]
         crate::recover::FAMILIES,
         #[cfg(feature = "retry")]

@@ -57,6 +57,21 @@
 //! | `buttress_hedge_not_made_total` | `name`, `reason` | second attempts that were due and were not made |
 //! | `buttress_hedge_delay_seconds` | `name` | how long a first attempt may take at present, if that is known |
 //! | `buttress_hedge_budget_balance` | `name` | second attempts that could be made at once |
+//! | `buttress_pool_calls_total` | `name` | calls that came to a pool |
+//! | `buttress_pool_no_endpoint_total` | `name` | calls that no endpoint could take |
+//! | `buttress_pool_usable_endpoints` | `name` | endpoints that a call may go to |
+//! | `buttress_pool_out_of_budget_total` | `name` | calls that would have gone to another endpoint, had the budget had a failover left |
+//! | `buttress_pool_budget_balance` | `name` | how many calls could go to another endpoint at once |
+//! | `buttress_pool_endpoint_healthy` | `name`, `endpoint` | 1 for an endpoint that is neither failed nor recovering, else 0 |
+//! | `buttress_pool_endpoint_usable` | `name`, `endpoint` | 1 for an endpoint that a call may go to, else 0 |
+//! | `buttress_pool_endpoint_calls_total` | `name`, `endpoint`, `outcome` | calls at an endpoint that have ended, by what they said of it |
+//! | `buttress_pool_endpoint_in_flight` | `name`, `endpoint` | calls at an endpoint that have not ended |
+//! | `buttress_pool_endpoint_moved_total` | `name`, `endpoint` | failed calls that were made again at another endpoint |
+//! | `buttress_pool_endpoint_weight` | `name`, `endpoint` | its weight as it counts now |
+//! | `buttress_pool_endpoint_score` | `name`, `endpoint` | how well it does of late |
+//! | `buttress_pool_endpoint_failed_for_seconds` | `name`, `endpoint` | for how long it has been out; 0 if it is not |
+//! | `buttress_pool_failovers_total` | `name`, `endpoint` | times at which it failed and others answered for it |
+//! | `buttress_pool_recoveries_total` | `name`, `endpoint` | times at which it came back |
 //! | `buttress_fallback_answered_total` | `name`, `cause` | calls that a fallback answered, by what they had ended in |
 //! | `buttress_fallback_unanswered_total` | `name`, `reason` | calls that it was for and did not answer: `declined`, `failed`, `not_repeatable` |
 //! | `buttress_priority_limit` | `name` | calls that may run at a time, at present |
@@ -83,8 +98,8 @@
 //!
 //! ¹ and `route`, where [`Metrics::by_route`](crate::metrics::Metrics::by_route) counts them.
 //!
-//! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies: a key of a
-//! keyed policy never becomes a label.
+//! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies, and endpoints of
+//! pools, whose breakers are `{pool}:{endpoint}`: a key of a keyed policy never becomes a label.
 
 mod builder;
 #[cfg(feature = "metrics-facade")]

@@ -314,9 +314,9 @@ impl<'de> serde::Deserialize<'de> for ServerConfig {
 impl<P: FileFallback, M, S> Stack<Client<P, M>, S> {
     /// Fills every slot with what a file says, in place of what stood there. A [`protocol`](Self::protocol) of your own
     /// is set after it.
-    pub fn config<E, O, I>(self, config: ClientConfig<P>) -> Stack<Client<P, M>, ClientSlots<P, E, O, I>>
+    pub fn config<E, O, I, N>(self, config: ClientConfig<P>) -> Stack<Client<P, M>, S::Full>
     where
-        S: Fill<Client<P, M>, Full = ClientSlots<P, E, O, I>>,
+        S: Fill<Client<P, M>, Full = ClientSlots<P, E, O, I, N>>,
     {
         let mut stack = self.full();
         stack.slots.trace_id = config.trace_id;

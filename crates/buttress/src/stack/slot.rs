@@ -6,6 +6,7 @@ use tower_layer::Identity;
 #[allow(unused_imports)]
 use super::{Attempts, Client, Kind};
 use crate::{
+    admission::MakeAdmission,
     error::ErrorLayer,
     registry::{Policy, Registry},
 };
@@ -18,6 +19,8 @@ pub struct Place {
     attempt_limit: Option<Duration>,
     #[cfg(all(feature = "http", feature = "rate-limit"))]
     limiter: Option<crate::rate_limit::RateLimiter>,
+    is_pooled: bool,
+    guard: Option<Arc<dyn MakeAdmission>>,
 }
 
 impl Place {
@@ -28,6 +31,8 @@ impl Place {
             attempt_limit: None,
             #[cfg(all(feature = "http", feature = "rate-limit"))]
             limiter: None,
+            is_pooled: false,
+            guard: None,
         }
     }
 
@@ -57,6 +62,35 @@ impl Place {
     #[must_use]
     pub fn limiter(&self) -> Option<&crate::rate_limit::RateLimiter> {
         self.limiter.as_ref()
+    }
+
+    /// Whether there are several endpoints further in, so that a policy that judges one of them has to be there for each.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    /// Says that there are several endpoints.
+    pub fn set_pooled(&mut self) {
+        self.is_pooled = true;
+    }
+
+    /// What makes the breaker of each endpoint, if the stack has one.
+    #[must_use]
+    pub fn guard(&self) -> Option<Arc<dyn MakeAdmission>> {
+        let (make, limit) = (self.guard.clone()?, self.attempt_limit);
+        Some(Arc::new(move |target: &str| {
+            let guard = make.make(target)?;
+            if let Some(limit) = limit {
+                guard.slow_after_if_unset(limit);
+            }
+            Ok(guard)
+        }))
+    }
+
+    /// Says what makes the breaker of each endpoint.
+    pub fn set_guard(&mut self, guard: impl MakeAdmission + 'static) {
+        self.guard = Some(Arc::new(guard));
     }
 
     /// Lists a policy, if the stack has a registry.
@@ -179,7 +213,17 @@ client_slot! {
 impl<K: Kind> Slot<K> for Option<crate::circuit_breaker::CircuitBreaker> {
     type Layer = crate::circuit_breaker::CircuitBreakerLayer<K::Protocol>;
 
+    fn prepare(&self, place: &mut Place) {
+        if let Some(breaker) = self {
+            place.set_guard(breaker.options());
+        }
+    }
+
     fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        if place.is_pooled() {
+            // Each endpoint has one like it, which the pool drives.
+            return Self::Layer::new(None, kind.protocol().clone());
+        }
         settle!(self, place);
         if let (Some(breaker), Some(limit)) = (self, place.attempt_limit()) {
             breaker.slow_after_if_unset(limit);
@@ -200,6 +244,54 @@ impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
     fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
         settle!(self, place);
         Self::Layer::new(self.clone(), kind.protocol().clone())
+    }
+}
+
+/// The pool of a stack, its breakers made.
+#[cfg(feature = "pool")]
+pub(super) fn pooled<T: Send + Sync + 'static>(
+    pool: &crate::pool::Pool<T>,
+    place: &Place,
+) -> crate::pool::Pool<T> {
+    settle!(Some(pool), place);
+    if let Some(guard) = place.guard() {
+        pool.guard_if_unguarded(&guard);
+    }
+    pool.clone()
+}
+
+#[cfg(all(feature = "http", feature = "pool"))]
+impl<P: Clone, M: Clone, T: Send + Sync + 'static> Slot<Client<P, M>> for crate::pool::Pool<T> {
+    type Layer = crate::pool::PoolLayer<T, crate::pool::ToAuthority, P, M>;
+
+    fn prepare(&self, place: &mut Place) {
+        place.set_pooled();
+    }
+
+    fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
+        let address = crate::pool::ToAuthority;
+        Self::Layer::new(
+            pooled(self, place),
+            address,
+            kind.protocol.clone(),
+            kind.mode.clone(),
+        )
+    }
+}
+
+#[cfg(feature = "pool")]
+impl<P: Clone, M: Clone, T: Send + Sync + 'static, F: Clone> Slot<Client<P, M>>
+    for crate::pool::PoolBy<T, F>
+{
+    type Layer = crate::pool::PoolLayer<T, F, P, M>;
+
+    fn prepare(&self, place: &mut Place) {
+        place.set_pooled();
+    }
+
+    fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
+        let (pool, address) = (pooled(&self.pool, place), self.address.clone());
+        Self::Layer::new(pool, address, kind.protocol.clone(), kind.mode.clone())
     }
 }
 

@@ -119,6 +119,8 @@ async fn busy() -> (Registry, Metrics, CircuitBreaker) {
     let _ = limiter.try_acquire(2).expect("both");
     assert!(limiter.try_acquire(1).is_err());
     registry.register("db", &limiter);
+    #[cfg(feature = "pool")]
+    registry.register("db", &pool().await);
 
     let timeout = Timeout::after(ms(10)).build().expect("valid");
     let never = timeout.call(std::future::pending::<Result<(), Infallible>>());
@@ -138,6 +140,28 @@ async fn busy() -> (Registry, Metrics, CircuitBreaker) {
     assert!(traced.ready().await.expect("ready").call(()).await.is_ok());
     registry.register("api", &trace);
     (registry, metrics, breaker)
+}
+
+/// One endpoint of two has failed, and the other answered for it.
+#[cfg(feature = "pool")]
+async fn pool() -> crate::pool::Pool<u32> {
+    let pool = crate::pool::Pool::builder()
+        .name("db")
+        .balance(crate::pool::Strategy::RoundRobin)
+        .breaker(CircuitBreaker::builder().consecutive_failures(1))
+        .endpoint("one", 1)
+        .endpoint("two", 2)
+        .build()
+        .expect("valid");
+    for _ in 0..4 {
+        let call = pool.run(async |n| match n {
+            1 => Err(std::io::Error::other("down")),
+            n => Ok(n),
+        });
+        assert_eq!(call.await.ok(), Some(2));
+    }
+    tokio::time::advance(ms(1500)).await;
+    pool
 }
 
 fn of_reading(reading: &Reading) -> Values {
@@ -251,6 +275,31 @@ async fn the_reading_says_what_the_books_say() {
     assert_eq!(get("buttress_rate_limit_waited_total{name=db}"), 0.0);
     assert_eq!(get("buttress_rate_limit_refunded_total{name=db}"), 1.0);
     assert_eq!(get("buttress_rate_limit_waiting{name=db}"), 0.0);
+    #[cfg(feature = "pool")]
+    for (name, value) in [
+        ("calls_total{name=db}", 4.0),
+        ("no_endpoint_total{name=db}", 0.0),
+        ("usable_endpoints{name=db}", 1.0),
+        ("out_of_budget_total{name=db}", 0.0),
+        ("endpoint_healthy{endpoint=one,name=db}", 0.0),
+        ("endpoint_healthy{endpoint=two,name=db}", 1.0),
+        ("endpoint_usable{endpoint=one,name=db}", 0.0),
+        ("endpoint_usable{endpoint=two,name=db}", 1.0),
+        ("endpoint_calls_total{endpoint=one,name=db,outcome=failure}", 1.0),
+        ("endpoint_calls_total{endpoint=two,name=db,outcome=success}", 4.0),
+        ("endpoint_in_flight{endpoint=two,name=db}", 0.0),
+        ("endpoint_moved_total{endpoint=one,name=db}", 1.0),
+        ("endpoint_weight{endpoint=two,name=db}", 1.0),
+        ("endpoint_score{endpoint=two,name=db}", 1.0),
+        ("endpoint_failed_for_seconds{endpoint=one,name=db}", 1.51),
+        ("endpoint_failed_for_seconds{endpoint=two,name=db}", 0.0),
+        ("failovers_total{endpoint=one,name=db}", 1.0),
+        ("recoveries_total{endpoint=one,name=db}", 0.0),
+    ] {
+        assert_eq!(get(&format!("buttress_pool_{name}")), value, "{name}");
+    }
+    #[cfg(feature = "pool")]
+    assert_eq!(get("buttress_circuit_breaker_state{name=db:one,state=open}"), 1.0);
     assert_eq!(get("buttress_timeouts_total{limit=attempt,name=db}"), 1.0);
     assert_eq!(
         get("buttress_deadlines_expired_total{name=db,policy=deadline}"),
@@ -267,7 +316,7 @@ async fn exactly_one_state_is_1() {
         let values = of_reading(&Export::of(&registry).read());
         let states = values
             .into_iter()
-            .filter(|(name, _)| name.starts_with("buttress_circuit_breaker_state"));
+            .filter(|(name, _)| name.starts_with("buttress_circuit_breaker_state{name=db,"));
         let states: Vec<_> = states.collect();
         assert_eq!(states.len(), 6);
         let ones: Vec<_> = states.iter().filter(|(_, value)| *value == 1.0).collect();

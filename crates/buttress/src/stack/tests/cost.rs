@@ -57,6 +57,27 @@ fn around_a_plain_service_nothing_is_allocated() {
     assert_eq!(allocations(&mut off.service(Bottom::default()), || 1), 0);
 }
 
+#[cfg(feature = "pool")]
+#[test]
+fn an_endpoint_is_chosen_without_allocating() {
+    let pool = crate::pool::Pool::builder()
+        .endpoint("a", 1)
+        .endpoint("b", 2)
+        .build()
+        .expect("valid");
+    let stack = on!(Stack::new("x"))
+        .pool(pool.addressed_by(|address: &u32, request: &mut u32| *request = *address))
+        .build();
+    assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
+    // Not even for a refusal.
+    pool.remove("a");
+    pool.remove("b");
+    let stack = on!(Stack::new("x"))
+        .pool(pool.addressed_by(|_: &u32, _: &mut u32| {}))
+        .build();
+    assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
+}
+
 #[test]
 fn a_trace_costs_the_context_that_it_is_in() {
     let stack: FullClient<Plain> = on!(Stack::new("x")).trace_id(TraceId::w3c()).full().build();
@@ -151,6 +172,24 @@ mod over_http {
         let traced = || on!(client()).trace_id(TraceId::w3c());
         assert_eq!(allocated!(traced().full()), CONTEXT + 2 * COPY + 1);
         assert_eq!(allocated!(traced().retry(None).hedge(None)), CONTEXT + 1);
+    }
+
+    #[cfg(feature = "pool")]
+    #[test]
+    fn a_pool_keeps_a_copy_of_the_head_for_another_endpoint() {
+        use ::http::uri::Authority;
+        let pool = |names: &[&'static str]| {
+            let mut pool = crate::pool::Pool::builder();
+            for name in names {
+                pool = pool.endpoint(*name, Authority::from_static(name));
+            }
+            pool.build().expect("valid")
+        };
+        let client = || Stack::http_client("x");
+        assert_eq!(allocated!(client().pool(pool(&["a:1", "b:1"]))), COPY);
+        assert_eq!(allocated!(client().pool(pool(&["a:1"]))), 0, "there is no other");
+        let all = on!(client()).pool(pool(&["a:1", "b:1"]));
+        assert_eq!(allocated!(all), CONTEXT + 3 * COPY);
     }
 
     #[test]

@@ -2,6 +2,8 @@ mod config;
 mod cost;
 mod limits;
 mod order;
+#[cfg(feature = "pool")]
+mod pooled;
 #[cfg(feature = "http")]
 mod traced;
 #[cfg(feature = "http")]
