@@ -2,7 +2,7 @@ use std::{
     fmt,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -44,6 +44,13 @@ pin_project! {
     }
 }
 
+/// How it stands with a call after a first look.
+pub(super) enum First {
+    Admitted(Permit),
+    Refused(Rejected),
+    Waits(Pin<Box<Acquire>>),
+}
+
 enum Stage {
     /// It has not been polled; its deadline.
     New(Option<Instant>),
@@ -68,6 +75,26 @@ impl Acquire {
         }
     }
 
+    /// What a first poll would say of a call that was not simply admitted. Nothing is allocated but for one that waits.
+    #[inline(never)]
+    pub(super) fn first(
+        shared: Arc<Shared>,
+        class: Priority,
+        deadline: Option<Instant>,
+        waker: &Waker,
+    ) -> First {
+        match shared.arrive(class, deadline, waker) {
+            Entered::Admitted(admission) => First::Admitted(Permit::new(shared, admission)),
+            Entered::Refused(rejected) => First::Refused(rejected),
+            Entered::Waits(wait) => First::Waits(Box::pin(Self {
+                timer: wait.until.map(tokio::time::sleep_until),
+                shared: Some(shared),
+                class,
+                stage: Stage::Waiting(wait),
+            })),
+        }
+    }
+
     /// Waits no longer than to that moment, or to an earlier one that has been set already.
     pub fn until(mut self, deadline: Instant) -> Self {
         if let Stage::New(until) = &mut self.stage {
@@ -88,13 +115,16 @@ impl Acquire {
         };
         let result = match this.stage {
             Stage::New(deadline) => {
-                if !queue.load_admits(*this.class) {
-                    Err(queue.refuse_for_load())
-                } else if let Some(admission) = queue.admit(*this.class) {
-                    Ok(admission)
-                } else {
-                    let entered = queue.enter(*this.class, *deadline, cx.waker());
-                    ready!(poll_entered(queue, entered, this.stage, this.timer, cx))
+                let at_once = match queue.is_by_load() {
+                    true => None,
+                    false => queue.admit(*this.class),
+                };
+                match at_once {
+                    Some(admission) => Ok(admission),
+                    None => {
+                        let entered = queue.arrive(*this.class, *deadline, cx.waker());
+                        ready!(poll_entered(queue, entered, this.stage, this.timer, cx))
+                    }
                 }
             }
             _ => ready!(poll_waiting(queue, this.stage, this.timer, cx)),

@@ -1,7 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, task::Waker};
 
 use super::{
     Acquire, CONCERN, CallAll, Permit, Priority, PriorityCall, PriorityLayer, PriorityQueueBuilder, Status,
+    acquire::First,
     shared::{Shared, book},
 };
 use crate::{
@@ -112,8 +113,13 @@ impl PriorityQueue {
         }
     }
 
+    /// The way of a call that was not [admitted](Self::admit) so.
+    pub(super) fn first(self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> First {
+        Acquire::first(self.shared, class, deadline, waker)
+    }
+
     #[inline]
-    pub(super) fn acquire_until(&self, class: Priority, deadline: Option<Instant>) -> Acquire {
+    fn acquire_until(&self, class: Priority, deadline: Option<Instant>) -> Acquire {
         Acquire::new(self.shared.clone(), class, deadline)
     }
 
