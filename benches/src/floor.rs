@@ -18,6 +18,9 @@
 //! | [`Attempts::call`] | 0, and 1 in 64 calls | `Arc` up and down, the books; in 64 calls two for the budget | how many attempts |
 //! | [`Attempts::measured`] | the same | and bucket, and how many were measured | and in 32 calls all buckets |
 //! | [`Spare::call`] | 0 | `Arc` up and down; the books if it answers | 0 |
+//! | [`Bucket::take`] | 1 | the bucket, the books; refused the books and the `Arc` of the name up | the bucket |
+//! | [`Slots::call`] | 0 | `Arc` up and down, a slot taken and given back, the books | the slots, how many there are |
+//! | [`Slots::timed`] | 2 | the same, and a lock that is tried | the same |
 //! | [`stack`] | 2 | those of metrics and breaker | those of metrics, breaker and two of recover |
 //! | [`Client::call`] | 4 | those of the stack, and of fallback, retry and hedge | those of all of them |
 
@@ -40,9 +43,11 @@ use crate::service::{Broken, answer};
 
 mod attempts;
 mod client;
+mod limits;
 
 pub use attempts::{Attempts, Limit, Spare};
 pub use client::Client;
+pub use limits::{Bucket, Slots};
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static HOOK: AtomicBool = AtomicBool::new(false);

@@ -149,6 +149,30 @@ impl Service<HttpRequest> for Http {
     }
 }
 
+/// The same with axum's body, whatever the request's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AxumHttp;
+
+impl<B> Service<Request<B>> for AxumHttp {
+    type Response = Response<axum::body::Body>;
+    type Error = Broken;
+    type Future = Ready<Result<Self::Response, Broken>>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(if *request.method() == Method::DELETE {
+            Err(Broken)
+        } else {
+            Ok(Response::new("hello".into()))
+        })
+    }
+}
+
 /// An HTTP service that reads the request's body to its end, as a transport does, and answers as [`Http`] does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upstream;

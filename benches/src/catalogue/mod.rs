@@ -7,6 +7,8 @@ mod hedge;
 mod http;
 mod layers;
 mod peers;
+mod priority;
+mod rate_limit;
 mod reqwest;
 mod retry;
 mod stack;
@@ -50,6 +52,13 @@ pub fn all() -> Vec<Entry> {
         hedge::QUANTILE,
         fallback::NOT_NEEDED,
         fallback::ANSWERED,
+        rate_limit::ALLOWED,
+        rate_limit::REFUSED,
+        rate_limit::KEYED,
+        rate_limit::MANY_KEYS,
+        priority::FREE,
+        priority::REFUSED,
+        priority::ADAPTIVE,
         stack::EMPTY,
         stack::OFF,
         stack::FULL,
@@ -62,10 +71,17 @@ pub fn all() -> Vec<Entry> {
         hedge::OVER_HTTP,
         http::TRACE_ID_INBOUND,
         http::TRACE_ID_OUTBOUND,
+        rate_limit::OVER_HTTP,
+        rate_limit::REFUSED_OVER_HTTP,
         http::STACK,
         client::OVER_HTTP,
         threads::ONE_BREAKER,
         threads::OWN_BREAKERS,
+        threads::RATE_LIMIT,
+        threads::RATE_LIMIT_KEYED,
+        threads::RATE_LIMIT_MANY_KEYS,
+        threads::PRIORITY,
+        threads::ADAPTIVE,
         threads::STACK,
     ]
     .concat()

@@ -3,6 +3,7 @@
 use std::{
     hint::black_box,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -29,6 +30,32 @@ impl Subject {
         Self {
             lanes: lanes.collect(),
             bytes: self.bytes,
+        }
+    }
+
+    /// The same for what makes a timer when it is itself made.
+    #[must_use]
+    pub fn made_within_tokio(make: impl FnOnce() -> Self) -> Self {
+        let runtime = Arc::new(
+            Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .expect("it starts"),
+        );
+        let made = {
+            let _entered = runtime.enter();
+            make()
+        };
+        let lanes = made.lanes.into_iter().map(|mut lane| {
+            let runtime = runtime.clone();
+            Box::new(move |calls| {
+                let _entered = runtime.enter();
+                lane(calls);
+            }) as super::Lane
+        });
+        Self {
+            lanes: lanes.collect(),
+            bytes: made.bytes,
         }
     }
 

@@ -44,10 +44,11 @@ pin_project! {
     }
 }
 
-/// What a call that had no slot at once has instead.
-pub(super) enum Begun {
-    Waits(Pin<Box<Acquire>>),
+/// How it stands with a call after a first look.
+pub(super) enum First {
+    Admitted(Permit),
     Refused(Rejected),
+    Waits(Pin<Box<Acquire>>),
 }
 
 enum Stage {
@@ -74,31 +75,23 @@ impl Acquire {
         }
     }
 
-    /// Says at once what can be said at once, so that only a call that waits needs a place to be kept in.
+    /// What a first poll would say of a call that was not simply admitted. Nothing is allocated but for one that waits.
     #[inline(never)]
-    pub(super) fn begin(
+    pub(super) fn first(
         shared: Arc<Shared>,
         class: Priority,
         deadline: Option<Instant>,
         waker: &Waker,
-    ) -> Result<Permit, Begun> {
-        if !shared.load_admits(class) {
-            return Err(Begun::Refused(shared.refuse_for_load()));
-        }
-        if let Some(admission) = shared.admit(class) {
-            return Ok(Permit::new(shared, admission));
-        }
-        match shared.enter(class, deadline, waker) {
-            Entered::Admitted(admission) => Ok(Permit::new(shared, admission)),
-            Entered::Refused(rejected) => Err(Begun::Refused(rejected)),
-            Entered::Waits(wait) => {
-                let until = wait.until;
-                // It is in the line: from here on it leaves it when it is dropped.
-                let mut acquire = Self::new(shared, class, None);
-                acquire.stage = Stage::Waiting(wait);
-                acquire.timer = until.map(tokio::time::sleep_until);
-                Err(Begun::Waits(Box::pin(acquire)))
-            }
+    ) -> First {
+        match shared.arrive(class, deadline, waker) {
+            Entered::Admitted(admission) => First::Admitted(Permit::new(shared, admission)),
+            Entered::Refused(rejected) => First::Refused(rejected),
+            Entered::Waits(wait) => First::Waits(Box::pin(Self {
+                timer: wait.until.map(tokio::time::sleep_until),
+                shared: Some(shared),
+                class,
+                stage: Stage::Waiting(wait),
+            })),
         }
     }
 
@@ -122,13 +115,16 @@ impl Acquire {
         };
         let result = match this.stage {
             Stage::New(deadline) => {
-                if !queue.load_admits(*this.class) {
-                    Err(queue.refuse_for_load())
-                } else if let Some(admission) = queue.admit(*this.class) {
-                    Ok(admission)
-                } else {
-                    let entered = queue.enter(*this.class, *deadline, cx.waker());
-                    ready!(poll_entered(queue, entered, this.stage, this.timer, cx))
+                let at_once = match queue.is_by_load() {
+                    true => None,
+                    false => queue.admit(*this.class),
+                };
+                match at_once {
+                    Some(admission) => Ok(admission),
+                    None => {
+                        let entered = queue.arrive(*this.class, *deadline, cx.waker());
+                        ready!(poll_entered(queue, entered, this.stage, this.timer, cx))
+                    }
                 }
             }
             _ => ready!(poll_waiting(queue, this.stage, this.timer, cx)),

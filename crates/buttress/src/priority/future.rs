@@ -7,7 +7,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Acquire, Hold, Permit, Priority, PriorityQueue, acquire::Begun};
+use super::{Acquire, Hold, Permit, Priority, PriorityQueue, acquire::First};
 use crate::{
     context,
     error::CallError,
@@ -183,13 +183,14 @@ where
                             Some(context) => context.deadline(),
                             None => context::current_deadline(),
                         };
-                        match queue.begin(this.way.class(), deadline, cx.waker()) {
-                            Ok(permit) => *this.permit = Some(permit),
-                            Err(Begun::Waits(waiting)) => *acquire = Some(waiting),
-                            Err(Begun::Refused(rejected)) => {
+                        match queue.first(this.way.class(), deadline, cx.waker()) {
+                            First::Admitted(permit) => *this.permit = Some(permit),
+                            First::Refused(rejected) => {
                                 this.state.set(State::Over);
                                 return Poll::Ready(Err(rejected.into()));
                             }
+                            // Its timer starts when it is polled, right now.
+                            First::Waits(waiting) => *acquire = Some(waiting),
                         }
                     }
                 }

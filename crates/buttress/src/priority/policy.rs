@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, task::Waker};
 
 use super::{
     Acquire, CONCERN, CallAll, Permit, Priority, PriorityCall, PriorityLayer, PriorityQueueBuilder, Status,
-    acquire::Begun,
+    acquire::First,
     families,
     shared::{Shared, book},
 };
@@ -116,15 +116,9 @@ impl PriorityQueue {
         }
     }
 
-    /// A slot, a place in the line, or a refusal.
-    #[inline]
-    pub(super) fn begin(
-        self,
-        class: Priority,
-        deadline: Option<Instant>,
-        waker: &Waker,
-    ) -> Result<Permit, Begun> {
-        Acquire::begin(self.shared, class, deadline, waker)
+    /// The way of a call that was not [admitted](Self::admit) so.
+    pub(super) fn first(self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> First {
+        Acquire::first(self.shared, class, deadline, waker)
     }
 
     /// Runs `future` once there is a slot for it: for those who have no tower service. `Ok` is a success of the service,

@@ -179,8 +179,19 @@ impl Shared {
         !self.hot.by_load.load(Relaxed) || self.offered.admits(class)
     }
 
+    /// All that there is to ask about a call that comes.
+    pub(super) fn arrive(&self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> Entered {
+        if !self.load_admits(class) {
+            return Entered::Refused(self.refuse_for_load());
+        }
+        match self.admit(class) {
+            Some(admission) => Entered::Admitted(admission),
+            None => self.enter(class, deadline, waker),
+        }
+    }
+
     /// Takes a slot with the line open, or stands in the line, or is refused.
-    pub(super) fn enter(&self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> Entered {
+    fn enter(&self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> Entered {
         let now = clock::now();
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Entered::Refused(self.refuse(RejectionKind::DeadlineExpired));

@@ -58,7 +58,18 @@ fn a_refusal_costs_no_allocation() {
     assert_eq!(allocations(|| assert!(poll(queue.acquire(60)).is_ready())), 0);
     let answer = tower::service_fn(|_: ()| std::future::ready(Ok::<_, Error<()>>(1)));
     let mut service = queue.layer().layer(answer);
+    let refused = || assert!(matches!(poll(service.call(())), Poll::Ready(Err(_))));
+    assert_eq!(allocations(refused), 0);
+}
+
+#[test]
+fn a_free_slot_of_an_adaptive_limit_costs_no_allocation() {
+    let limit = crate::priority::limit::Adaptive::gradient2();
+    let queue = built(PriorityQueue::builder().concurrency(limit));
+    let answer = tower::service_fn(|_: ()| std::future::ready(Ok::<_, Error<()>>(1)));
+    let mut service = queue.layer().layer(answer);
     assert_eq!(allocations(|| assert!(poll(service.call(())).is_ready())), 0);
+    assert_eq!(allocations(|| assert!(poll(queue.acquire(60)).is_ready())), 0);
 }
 
 #[test]
