@@ -13,6 +13,7 @@ mod process;
 mod repeated;
 mod scraped;
 mod stopping;
+mod three_processes;
 mod traced;
 mod unusable;
 mod upstream;
