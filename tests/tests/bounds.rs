@@ -13,6 +13,8 @@ use buttress::{
     hedge::Hedge,
     http::{ClassifyHead, ReplayBody, ResponseHead, StatusVerdict},
     metrics::Metrics,
+    priority::PriorityQueue,
+    rate_limit::RateLimiter,
     replay::Bare,
     retry::Retry,
     stack::{FullClient, FullServer},
@@ -129,6 +131,8 @@ macro_rules! common {
         $stack
             .trace_id(TraceId::w3c())
             .metrics(Metrics::new())
+            .priority(PriorityQueue::new())
+            .rate_limit(RateLimiter::per_second(100).build().expect("a limit"))
             .circuit_breaker(CircuitBreaker::new())
             .recover()
     };
