@@ -131,17 +131,24 @@ macro_rules! common {
         $stack
             .trace_id(TraceId::w3c())
             .metrics(Metrics::new())
-            .priority(PriorityQueue::new())
-            .rate_limit(RateLimiter::per_second(100).build().expect("a limit"))
             .circuit_breaker(CircuitBreaker::new())
             .recover()
+    };
+}
+
+/// What may have a call wait, and so asks that the service is `Clone`.
+macro_rules! waiting {
+    ($stack:expr) => {
+        common!($stack)
+            .priority(PriorityQueue::new())
+            .rate_limit(RateLimiter::per_second(100).build().expect("a limit"))
     };
 }
 
 /// Every policy of a server on.
 macro_rules! server {
     ($stack:expr) => {
-        common!($stack)
+        waiting!($stack)
             .deadline(SECOND)
             .and_then(|stack| stack.handler_timeout(SECOND))
             .expect("a second is a limit")
@@ -151,7 +158,7 @@ macro_rules! server {
 /// Every policy of a client on.
 macro_rules! client {
     ($stack:expr) => {
-        common!($stack)
+        waiting!($stack)
             .retry(Retry::standard())
             .hedge(Hedge::new())
             .total_timeout(SECOND)
