@@ -10,7 +10,10 @@ use buttress::{
 };
 use http::uri::{Authority, Scheme, Uri};
 
-use crate::token::AdminToken;
+use crate::{
+    routes::{Route, Routes},
+    token::AdminToken,
+};
 
 /// The front stack's name in `/state`.
 pub(crate) const FRONT: &str = "gateway";
@@ -30,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) name: Arc<str>,
     /// Where requests go.
     pub(crate) endpoint: Endpoint,
+    /// What requests are called.
+    pub(crate) routes: Routes,
     /// What stands around the upstream.
     pub(crate) policies: ClientConfig<Http>,
 }
@@ -61,6 +66,9 @@ impl Config {
             name = read_name(&mut upstream);
             endpoint = read_endpoint(&mut upstream);
         }
+        let routes = root.list("routes", |route| {
+            route.parse::<Route>("a pattern of paths, as in \"/books/{id}\" or \"/files/{*rest}\"")
+        });
         let policies = ClientConfig::read(root);
         if let (Some(listen), Some(endpoint)) = (listen, &endpoint)
             && endpoint.is_at(listen)
@@ -77,6 +85,7 @@ impl Config {
             admin_token,
             name: name.unwrap_or_else(|| "upstream".into()),
             endpoint: endpoint?,
+            routes: routes.into_iter().flatten().collect(),
             policies,
         })
     }
