@@ -11,7 +11,10 @@ use buttress::{
 };
 use http::uri::{Authority, Scheme, Uri};
 
-use crate::token::AdminToken;
+use crate::{
+    routes::{Route, Routes},
+    token::AdminToken,
+};
 
 /// The front stack's name in `/state`.
 pub(crate) const FRONT: &str = "gateway";
@@ -33,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) endpoint: Endpoint,
     /// How much is let in.
     pub(crate) rate_limit: Option<RateLimiter>,
+    /// What requests are called.
+    pub(crate) routes: Routes,
     /// What stands around the upstream.
     pub(crate) policies: ClientConfig<Http>,
 }
@@ -67,6 +72,9 @@ impl Config {
         let mut policies = ClientConfig::read(root);
         // Who asks for too much is turned away at the door; the queue stands before the upstream, whose slots it hands out.
         let rate_limit = policies.rate_limit.take();
+        let routes = root.list("routes", |route| {
+            route.parse::<Route>("a pattern of paths, as in \"/books/{id}\" or \"/files/{*rest}\"")
+        });
         if let (Some(listen), Some(endpoint)) = (listen, &endpoint)
             && endpoint.is_at(listen)
         {
@@ -83,6 +91,7 @@ impl Config {
             name: name.unwrap_or_else(|| "upstream".into()),
             endpoint: endpoint?,
             rate_limit,
+            routes: routes.into_iter().flatten().collect(),
             policies,
         })
     }

@@ -3,7 +3,9 @@
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use buttress::{Registry, Stack, export::Export, metrics::Metrics, recover::Recover, stack::ServerConfig};
-use tower::service_fn;
+use http::Request;
+use hyper::body::Incoming;
+use tower::{service_fn, util::MapRequest};
 
 use crate::{
     admin,
@@ -39,6 +41,14 @@ impl Gateway {
             .keep_error()
             .build();
         let service = stack.service(service_fn(move |request| proxy.clone().forward(request)));
+        let routes = config.routes.clone();
+        // Outside of all: the stacks count by the route, and log it.
+        let service = MapRequest::new(service, move |mut request: Request<Incoming>| {
+            if let Some(route) = routes.find(request.uri().path()) {
+                request.extensions_mut().insert(route);
+            }
+            request
+        });
         let front = Server::start(config.listen, service)
             .await
             .map_err(|error| StartError::new("listen", config.listen, error))?;

@@ -17,6 +17,7 @@ mod demo;
 mod gateway;
 mod headers;
 mod proxy;
+mod routes;
 mod server;
 mod signals;
 mod token;

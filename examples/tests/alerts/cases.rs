@@ -198,6 +198,7 @@ fn named(name: &'static str, label: (&'static str, &'static str), first: f64) ->
 
 const STACK: (&str, &str) = ("stack", "payments");
 const NAME: (&str, &str) = ("name", "payments");
+const ENDPOINT: (&str, &str) = ("endpoint", "east");
 const INSTANCE: (&str, &str) = ("instance", "a:9090");
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -226,6 +227,22 @@ pub(crate) fn cases() -> Vec<Case> {
         let summary = "payments: more fails than may be retried";
         alert("ButtressRetryBudgetExhausted", &[NAME], summary)
     };
+    let full = || {
+        let summary = "payments: more comes than the queue can hold";
+        alert("ButtressQueueFull", &[NAME], summary)
+    };
+    let keys = || {
+        let summary = "payments: there are more keys than the rate limit has room for";
+        alert("ButtressRateLimitKeysFull", &[NAME], summary)
+    };
+    let none = || {
+        let summary = "payments: no endpoint is available on a:9090";
+        alert("ButtressNoEndpoint", &[NAME, INSTANCE], summary)
+    };
+    let out = |long| {
+        let summary = format!("payments: east has been out for {long} on a:9090");
+        alert("ButtressEndpointOut", &[NAME, ENDPOINT, INSTANCE], &summary)
+    };
     vec![
         Case {
             name: "all is well",
@@ -248,6 +265,10 @@ pub(crate) fn cases() -> Vec<Case> {
                         0.0,
                     )
                     .grows(2.0, 30),
+                    named("buttress_priority_rejected_total", ("reason", "shed"), 0.0).grows(2.0, 30),
+                    Series::new("buttress_rate_limit_overflowed_total", &[NAME], 7.0).stays(30),
+                    Series::new("buttress_pool_usable_endpoints", &[NAME], 1.0).stays(30),
+                    named("buttress_pool_endpoint_failed_for_seconds", ENDPOINT, 0.0).grows(5.0, 1),
                 ],
             ]
             .into_iter()
@@ -361,6 +382,58 @@ pub(crate) fn cases() -> Vec<Case> {
                     .grows(1.0, 25),
             ],
             looks: vec![look(10, 0, []), look(10, 15, [budget()]), look(30, 0, [budget()])],
+        },
+        Case {
+            name: "a queue is full",
+            series: vec![
+                named("buttress_priority_rejected_total", ("reason", "full"), 0.0)
+                    .stays(5)
+                    .grows(1.0, 25),
+            ],
+            looks: vec![look(15, 0, []), look(15, 15, [full()]), look(30, 0, [full()])],
+        },
+        Case {
+            name: "a queue was full for a while",
+            series: vec![
+                named("buttress_priority_rejected_total", ("reason", "full"), 0.0)
+                    .grows(1.0, 4)
+                    .stays(26),
+            ],
+            looks: vec![look(5, 0, []), look(12, 0, []), look(30, 0, [])],
+        },
+        Case {
+            name: "somebody makes keys up",
+            series: vec![
+                Series::new("buttress_rate_limit_overflowed_total", &[NAME], 0.0)
+                    .stays(5)
+                    .grows(1.0, 1)
+                    .stays(20),
+            ],
+            looks: vec![look(5, 0, []), look(5, 15, [keys()]), look(22, 0, [])],
+        },
+        Case {
+            name: "the last endpoint is out",
+            series: vec![
+                Series::new("buttress_pool_usable_endpoints", &[NAME], 1.0)
+                    .stays(5)
+                    .grows(-0.25, 1)
+                    .stays(5),
+            ],
+            looks: vec![
+                look(5, 45, []),
+                look(6, 0, []),
+                look(6, 15, [none()]),
+                look(10, 0, [none()]),
+            ],
+        },
+        Case {
+            name: "an endpoint is out for ten minutes",
+            series: vec![named("buttress_pool_endpoint_failed_for_seconds", ENDPOINT, 0.0).grows(15.0, 10)],
+            looks: vec![
+                look(5, 0, []),
+                look(5, 15, [out("5m 15s")]),
+                look(10, 0, [out("10m 0s")]),
+            ],
         },
     ]
 }

@@ -131,6 +131,7 @@ fn aggregated(operator: Aggregator, by: &[String], of: Vec<(Labels, f64)>) -> Ve
         Aggregator::Max => values.into_iter().reduce(f64::max).unwrap_or(f64::NAN),
         Aggregator::Min => values.into_iter().reduce(f64::min).unwrap_or(f64::NAN),
         Aggregator::Count => values.len() as f64,
+        Aggregator::Avg => values.iter().sum::<f64>() / values.len() as f64,
     };
     groups
         .into_iter()

@@ -64,6 +64,7 @@ pub(crate) enum Aggregator {
     Max,
     Min,
     Count,
+    Avg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

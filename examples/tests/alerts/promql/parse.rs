@@ -126,6 +126,7 @@ impl<'a> Parser<'a> {
             "max" => Some(Aggregator::Max),
             "min" => Some(Aggregator::Min),
             "count" => Some(Aggregator::Count),
+            "avg" => Some(Aggregator::Avg),
             _ => None,
         };
         if let Some(operator) = aggregator {
