@@ -136,10 +136,10 @@ macro_rules! common {
     };
 }
 
-/// What may have a call wait, and so asks that the service is `Clone`.
-macro_rules! waiting {
+/// What asks of the service that it can be cloned.
+macro_rules! limited {
     ($stack:expr) => {
-        common!($stack)
+        $stack
             .priority(PriorityQueue::new())
             .rate_limit(RateLimiter::per_second(100).build().expect("a limit"))
     };
@@ -148,7 +148,7 @@ macro_rules! waiting {
 /// Every policy of a server on.
 macro_rules! server {
     ($stack:expr) => {
-        waiting!($stack)
+        limited!(common!($stack))
             .deadline(SECOND)
             .and_then(|stack| stack.handler_timeout(SECOND))
             .expect("a second is a limit")
@@ -158,7 +158,7 @@ macro_rules! server {
 /// Every policy of a client on.
 macro_rules! client {
     ($stack:expr) => {
-        waiting!($stack)
+        limited!(common!($stack))
             .retry(Retry::standard())
             .hedge(Hedge::new())
             .total_timeout(SECOND)

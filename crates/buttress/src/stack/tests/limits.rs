@@ -285,6 +285,47 @@ mod servers {
         assert_eq!(assert_ready!(second.poll()).expect("infallible").status(), 200);
     }
 
+    /// A client's patience is known to limit and queue: what could not begin in time is not begun.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_longer_than_its_client_does_is_never_started() {
+        let started = Arc::new(Mutex::new(0));
+        let count = started.clone();
+        let (queue, limiter) = (one_at_a_time(), RateLimiter::per_minute(2).max_wait(ms(60_000)));
+        let limiter = limiter.build().expect("valid");
+        let server = Stack::grpc_server("shop")
+            .deadline(crate::timeout::Deadline::new())
+            .priority(queue.clone())
+            .rate_limit(limiter.clone())
+            .build()
+            .service(service_fn(move |request| {
+                *count.lock().expect("no panic") += 1;
+                never(request)
+            }));
+        let ask = |timeout: &'static str| {
+            let request = Request::post("/shop.Shop/Buy").header("grpc-timeout", timeout);
+            task::spawn(server.clone().oneshot(request.body(()).expect("valid")))
+        };
+        let code = |response: &Response<_>| said(response, "grpc-status");
+        let mut running = ask("1H");
+        let mut late = ask("200m");
+        assert_pending!(running.poll());
+        assert_pending!(late.poll());
+        assert_eq!((queue.status().running, queue.status().queued), (1, 1));
+        advance(ms(201)).await;
+        assert_eq!(code(&assert_ready!(late.poll()).expect("infallible")), ["4"]);
+        drop(running);
+        assert_eq!(
+            (*started.lock().expect("no panic"), queue.status().queued),
+            (1, 0)
+        );
+        // There is no permit within that time, and that is known at once.
+        while limiter.try_acquire(1).is_ok() {}
+        let refused = assert_ready!(ask("200m").poll()).expect("infallible");
+        assert_eq!(code(&refused), ["8"]);
+        assert!(!said(&refused, "retry-after").is_empty());
+        assert_eq!(*started.lock().expect("no panic"), 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn refusals_say_what_is_left_if_the_limiter_is_told_to() {
         for own in [false, true] {
