@@ -3,7 +3,7 @@
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use buttress::{
-    Http, Registry, Stack,
+    ConfigError, Http, Registry, Stack,
     export::Export,
     metrics::Metrics,
     recover::Recover,
@@ -37,7 +37,8 @@ impl Gateway {
         let export = config.policies.export.clone().build(&registry);
         // It was checked when the file was read.
         let export = export.unwrap_or_else(|_| Export::of(&registry));
-        let proxy = Proxy::new(&config, &registry);
+        let proxy = Proxy::new(&config, &registry).map_err(StartError::Unusable)?;
+        let pool = proxy.pool();
         let stack = Stack::http_server(FRONT)
             .registry(&registry)
             .config(in_front(&config.policies))
@@ -51,7 +52,7 @@ impl Gateway {
         let admin = match config.admin {
             None => None,
             Some(address) => {
-                let router = admin::router(registry.clone(), export, config.admin_token, front.watch());
+                let router = admin::router(registry.clone(), pool, export, config.admin_token, front.watch());
                 let admin = Server::start(address, router).await;
                 Some(admin.map_err(|error| StartError::new("admin", address, error))?)
             }
@@ -90,7 +91,7 @@ impl Gateway {
 }
 
 /// What stands in front: ids, books and panic recovery of its own, where the file has them on. The breaker stands
-/// around the upstream, whose state it is about.
+/// around the upstream, or one around each endpoint, whose state it is about.
 fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
     let mut config = ServerConfig::default();
     config.trace_id = behind.trace_id.as_ref().and_then(|ids| {
@@ -102,26 +103,30 @@ fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
     config
 }
 
-/// A port that cannot be had.
+/// Why it does not start.
 #[derive(Debug)]
-pub(crate) struct StartError {
-    key: &'static str,
-    address: SocketAddr,
-    error: io::Error,
+pub(crate) enum StartError {
+    /// A port that cannot be had.
+    Port {
+        key: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
+    /// What the file says makes no sense after all.
+    Unusable(ConfigError),
 }
 
 impl StartError {
     fn new(key: &'static str, address: SocketAddr, error: io::Error) -> Self {
-        Self { key, address, error }
+        Self::Port { key, address, error }
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: cannot listen on {}: {}",
-            self.key, self.address, self.error
-        )
+        match self {
+            Self::Port { key, address, error } => write!(f, "{key}: cannot listen on {address}: {error}"),
+            Self::Unusable(error) => error.fmt(f),
+        }
     }
 }
