@@ -63,7 +63,7 @@ impl Config {
         if let Some(mut upstream) = root.section("upstream") {
             name = read_name(&mut upstream);
             read = match endpoints::is_pool(&mut upstream) {
-                true => Some(Upstream::Pool(Endpoints::read(&mut upstream))),
+                true => Some(Upstream::Pool(Box::new(Endpoints::read(&mut upstream)))),
                 false => read_endpoint(&mut upstream).map(Upstream::One),
             };
         }
@@ -79,7 +79,7 @@ impl Config {
         for (i, address) in read.iter().flat_map(Upstream::addresses).enumerate() {
             if listen.is_some_and(|listen| address.as_str().parse() == Ok(listen)) {
                 root.accept::<()>(Err(ConfigError::one(
-                    &format!("upstream.endpoints[{i}]"),
+                    format!("upstream.endpoints[{i}]"),
                     format!("http://{address}"),
                     "another address than `listen`: every request would go round in circles",
                 )));
@@ -160,7 +160,7 @@ pub(crate) enum Upstream {
     /// To one endpoint.
     One(Endpoint),
     /// To several that behave as one.
-    Pool(Endpoints),
+    Pool(Box<Endpoints>),
 }
 
 impl Upstream {

@@ -127,7 +127,7 @@ impl Endpoints {
         match probe {
             Probe::Path(path) => {
                 let check = HttpCheck::path(path)
-                    .map_err(|error| ConfigError::one("health_check.path", path, &error.to_string()))?;
+                    .map_err(|error| ConfigError::one("health_check.path", path, error.to_string()))?;
                 checked(builder, options, check, false)
             }
             Probe::Grpc(service) => {
