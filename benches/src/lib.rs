@@ -30,5 +30,6 @@ pub mod catalogue;
 pub mod drive;
 pub mod floor;
 pub mod measure;
+pub mod plot;
 pub mod report;
 pub mod service;
