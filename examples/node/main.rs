@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, routing::get};
+use axum::{Router, body::Body, routing::get, serve::ListenerExt};
 use buttress::clock;
 use bytes::Bytes;
 use http_body::Frame;
@@ -66,6 +66,10 @@ async fn main() -> ExitCode {
         .route("/healthz", get(async || "ok\n"))
         .route("/long", get(async move || Body::new(TwoParts::of(long))))
         .fallback(answer);
+    let listener = listener.tap_io(|stream| {
+        // Without it the second part of a body waits for the first to be acknowledged.
+        let _ = stream.set_nodelay(true);
+    });
     match axum::serve(listener, routes).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
