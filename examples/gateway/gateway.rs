@@ -2,7 +2,9 @@
 
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
-use buttress::{Registry, Stack, export::Export, metrics::Metrics, recover::Recover, stack::ServerConfig};
+use buttress::{
+    ConfigError, Registry, Stack, export::Export, metrics::Metrics, recover::Recover, stack::ServerConfig,
+};
 use http::Request;
 use hyper::body::Incoming;
 use tower::{service_fn, util::MapRequest};
@@ -33,7 +35,8 @@ impl Gateway {
         let export = config.policies.export.clone().build(&registry);
         // It was checked when the file was read.
         let export = export.unwrap_or_else(|_| Export::of(&registry));
-        let proxy = Proxy::new(&config, &registry);
+        let proxy = Proxy::new(&config, &registry).map_err(StartError::Unusable)?;
+        let pool = proxy.pool();
         let stack = Stack::http_server(FRONT)
             .registry(&registry)
             .config(in_front(&config))
@@ -55,7 +58,7 @@ impl Gateway {
         let admin = match config.admin {
             None => None,
             Some(address) => {
-                let router = admin::router(registry.clone(), export, config.admin_token, front.watch());
+                let router = admin::router(registry.clone(), pool, export, config.admin_token, front.watch());
                 let admin = Server::start(address, router).await;
                 Some(admin.map_err(|error| StartError::new("admin", address, error))?)
             }
@@ -93,8 +96,8 @@ impl Gateway {
     }
 }
 
-/// What stands in front: the rate limit; ids, books and panic recovery of its own, where the file has them on. Breaker
-/// and queue stand around the upstream, whose state and whose slots they are about.
+/// What stands in front: the rate limit; ids, books and panic recovery of its own, where the file has them on. The breaker
+/// stands around the upstream, or one around each endpoint, whose state it is about, and so does the queue.
 fn in_front(gateway: &Config) -> ServerConfig {
     let behind = &gateway.policies;
     let mut config = ServerConfig::default();
@@ -108,26 +111,30 @@ fn in_front(gateway: &Config) -> ServerConfig {
     config
 }
 
-/// A port that cannot be had.
+/// Why it does not start.
 #[derive(Debug)]
-pub(crate) struct StartError {
-    key: &'static str,
-    address: SocketAddr,
-    error: io::Error,
+pub(crate) enum StartError {
+    /// A port that cannot be had.
+    Port {
+        key: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
+    /// What the file says makes no sense after all.
+    Unusable(ConfigError),
 }
 
 impl StartError {
     fn new(key: &'static str, address: SocketAddr, error: io::Error) -> Self {
-        Self { key, address, error }
+        Self::Port { key, address, error }
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: cannot listen on {}: {}",
-            self.key, self.address, self.error
-        )
+        match self {
+            Self::Port { key, address, error } => write!(f, "{key}: cannot listen on {address}: {error}"),
+            Self::Unusable(error) => error.fmt(f),
+        }
     }
 }

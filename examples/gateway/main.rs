@@ -14,6 +14,7 @@ mod answer;
 mod args;
 mod config;
 mod demo;
+mod endpoints;
 mod gateway;
 mod headers;
 mod proxy;

@@ -6,6 +6,7 @@ mod bodies;
 mod breaker;
 mod client;
 mod demonstration;
+mod endpoints;
 mod forwarding;
 mod http2;
 mod limits;

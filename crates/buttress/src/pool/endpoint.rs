@@ -48,6 +48,18 @@ impl<T> Endpoint<T> {
         self
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What stands behind it.
+    #[must_use]
+    pub fn target(&self) -> &T {
+        &self.target
+    }
+
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.check(!self.name.is_empty(), "name", "nothing", "a name");
         check_weight(self.weight, problems);
