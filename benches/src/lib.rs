@@ -30,6 +30,8 @@ pub mod catalogue;
 pub mod drive;
 pub mod floor;
 pub mod measure;
+#[cfg(feature = "simulation")]
+pub mod overload;
 pub mod plot;
 pub mod report;
 pub mod service;
