@@ -175,19 +175,17 @@ async fn end_of(mut sender: Sender, call: &mut Call) -> End {
         body.collect().await?;
         Ok::<_, hyper::Error>(head)
     };
+    let number = |head: &Parts, name| head.headers.get(name)?.to_str().ok()?.parse().ok();
     match timeout(PATIENCE, answer).await {
         Err(_) => End::GaveUp,
-        Ok(Ok(head)) if head.status == StatusCode::OK => End::Answered,
-        Ok(Ok(head)) => {
-            let took = head
-                .headers
-                .get(AT_ONCE)
-                .and_then(|took| took.to_str().ok()?.parse().ok());
-            End::Refused {
-                retry_after: head.headers.contains_key("retry-after"),
-                at_once: took.map(Duration::from_nanos),
-            }
+        Ok(Ok(head)) if head.status == StatusCode::OK => {
+            call.time = number(&head, WORKED).map_or(call.time, Duration::from_micros);
+            End::Answered
         }
+        Ok(Ok(head)) => End::Refused {
+            retry_after: head.headers.contains_key("retry-after"),
+            at_once: number(&head, AT_ONCE).map(Duration::from_nanos),
+        },
         Ok(Err(error)) => panic!("the connection broke: {error}"),
     }
 }
