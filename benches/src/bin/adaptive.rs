@@ -60,20 +60,20 @@ fn report(courses: &[(&str, Course)], folder: Option<PathBuf>) -> io::Result<()>
     Ok(())
 }
 
+/// How many calls make a point of the chart: a limit that probes is never still.
+const AT_A_TIME: u32 = 50;
+
 fn chart(courses: &[(&str, Course)]) -> Chart {
     let mut chart = Chart::lines("An adaptive limit follows the capacity")
         .x("calls completed")
-        .y("limit, calls at a time");
+        .y(format!("limit, mean of {AT_A_TIME} calls"));
     for (name, course) in courses {
-        let limits = (0_u32..).zip(&course.limits);
-        let mut points: Vec<(f64, f64)> = limits
-            .map(|(call, limit)| (f64::from(call), f64::from(*limit)))
-            .collect();
-        // Where it changes is all there is to draw.
-        let end = points.last().copied();
-        points.dedup_by_key(|(_, limit)| *limit);
-        points.extend(end);
-        chart = chart.steps(*name, points);
+        let means = course.limits.chunks(AT_A_TIME as usize).map(|limits| {
+            let sum: u32 = limits.iter().sum();
+            f64::from(sum) / limits.len() as f64
+        });
+        let middles = (0_u32..).map(|n| f64::from(n * AT_A_TIME + AT_A_TIME / 2));
+        chart = chart.line(*name, middles.zip(means));
     }
     let begins = courses.first().map_or([0; 4], |(_, course)| course.begins);
     let last = courses.iter().map(|(_, course)| course.limits.len()).max();
