@@ -25,11 +25,15 @@
 //! machine's noise hits all alike; the figures are medians over the rounds, and what is *over bare* or *times the
 //! floor* is the median of each round's own difference or ratio.
 
+#[cfg(feature = "simulation")]
+pub mod adaptive;
 pub mod allocations;
 pub mod catalogue;
 pub mod drive;
 pub mod floor;
 pub mod measure;
+#[cfg(feature = "simulation")]
+pub mod overload;
 pub mod plot;
 pub mod report;
 pub mod service;

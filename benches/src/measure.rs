@@ -3,7 +3,8 @@
 #![allow(clippy::disallowed_types)] // what times the crate's clock cannot be the crate's clock
 
 use std::{
-    sync::Barrier,
+    hint,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -146,32 +147,67 @@ impl Running {
 
 /// Nanoseconds a call; on several threads at once, as each of them sees it.
 fn time(lanes: &mut [Lane], calls: u64) -> f64 {
-    let timed = |lane: &mut Lane| {
-        let began = Instant::now();
-        lane(calls);
-        began.elapsed().as_nanos() as f64 / calls as f64
-    };
-    let count = lanes.len();
     match lanes {
-        [lane] => timed(lane),
-        lanes => {
-            let start = Barrier::new(count);
-            let sum: f64 = thread::scope(|scope| {
-                let threads: Vec<_> = lanes
-                    .iter_mut()
-                    .map(|lane| {
-                        scope.spawn(|| {
-                            start.wait();
-                            timed(lane)
-                        })
-                    })
-                    .collect();
-                threads
-                    .into_iter()
-                    .map(|thread| thread.join().expect("a lane does not panic"))
-                    .sum()
-            });
-            sum / count as f64
+        [lane] => {
+            let began = Instant::now();
+            lane(calls);
+            began.elapsed().as_nanos() as f64 / calls as f64
+        }
+        lanes => time_together(lanes, calls),
+    }
+}
+
+/// How often it is tried again where the threads were not at work together: on a machine with more to do, the second
+/// often gets its core when the first is done with it.
+const TRIES: usize = 10;
+
+fn time_together(lanes: &mut [Lane], calls: u64) -> f64 {
+    let mut best = (0.0, f64::NAN);
+    for _ in 0..TRIES {
+        let (together, nanos) = try_together(lanes, calls);
+        if together > best.0 || best.1.is_nan() {
+            best = (together, nanos);
+        }
+        if together > 0.9 {
+            break;
         }
     }
+    best.1
+}
+
+/// For which share of the time all of them were at work, and nanoseconds a call.
+fn try_together(lanes: &mut [Lane], calls: u64) -> (f64, f64) {
+    let missing = AtomicUsize::new(lanes.len());
+    let times: Vec<(Instant, Instant)> = thread::scope(|scope| {
+        let threads: Vec<_> = lanes
+            .iter_mut()
+            .map(|lane| {
+                scope.spawn(|| {
+                    missing.fetch_sub(1, Relaxed);
+                    // Not asleep: who must first be woken comes late.
+                    while missing.load(Relaxed) > 0 {
+                        hint::spin_loop();
+                    }
+                    let began = Instant::now();
+                    lane(calls);
+                    (began, Instant::now())
+                })
+            })
+            .collect();
+        let ended = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a lane does not panic"));
+        ended.collect()
+    });
+    let (begins, ends) = (times.iter().map(|time| time.0), times.iter().map(|time| time.1));
+    let all = (begins.clone().min(), begins.max(), ends.clone().min(), ends.max());
+    let (Some(first), Some(last), Some(soonest), Some(latest)) = all else {
+        return (0.0, f64::NAN);
+    };
+    let together = soonest.saturating_duration_since(last).as_secs_f64() / (latest - first).as_secs_f64();
+    let nanos: f64 = times
+        .iter()
+        .map(|(began, ended)| (*ended - *began).as_nanos() as f64)
+        .sum();
+    (together, nanos / calls as f64 / times.len() as f64)
 }

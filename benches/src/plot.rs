@@ -24,12 +24,15 @@ mod scale;
 use scale::Scale;
 
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 380.0;
+const HEIGHT: f64 = 396.0;
 /// What is left beside the plot for labels and numbers.
 const LEFT: f64 = 66.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 72.0;
+const TOP: f64 = 88.0;
 const BOTTOM: f64 = 52.0;
+/// The middle of the legend's first row, and how far the next one is below it.
+const LEGEND: f64 = 46.0;
+const ROW: f64 = 19.0;
 
 /// The colours of the series, for light and for dark ground; told apart by those who see few colours, too.
 const LIGHT: [&str; 6] = ["#0b62c4", "#c2410c", "#047857", "#9333ea", "#a16207", "#475569"];
@@ -307,30 +310,41 @@ impl Chart {
                 (bottom - top).max(0.0),
                 left + width / 2.0,
                 top - 4.0,
-                short(*value)
+                match width < 32.0 {
+                    true => number(value.round()),
+                    false => short(*value),
+                }
             )?;
         }
         Ok(())
     }
 
     fn draw_legend(&self, svg: &mut String) -> std::fmt::Result {
-        let mut at = LEFT;
+        let (mut at, mut row) = (LEFT, LEGEND);
         for (colour, series) in self.coloured() {
+            // How wide a letter is depends on the reader's machine; this is wide enough for all.
+            let width = 46.0 + 6.8 * series.name.chars().count() as f64;
+            if at > LEFT && at + width > WIDTH {
+                (at, row) = (LEFT, row + ROW);
+            }
             let mark = match series.kind {
                 Kind::Bars => {
-                    format!("<rect class=\"fill{colour}\" x=\"{at}\" y=\"40\" width=\"14\" height=\"12\"/>")
+                    format!(
+                        "<rect class=\"fill{colour}\" x=\"{at}\" y=\"{}\" width=\"14\" height=\"12\"/>",
+                        row - 6.0
+                    )
                 }
-                Kind::Reference => format!("<path class=\"reference\" d=\"M{at} 46h22\"/>"),
-                _ => format!("<path class=\"line{colour}\" d=\"M{at} 46h22\"/>"),
+                Kind::Reference => format!("<path class=\"reference\" d=\"M{at} {row}h22\"/>"),
+                _ => format!("<path class=\"line{colour}\" d=\"M{at} {row}h22\"/>"),
             };
             writeln!(
                 svg,
-                "{mark}<text class=\"ink\" x=\"{}\" y=\"50\">{}</text>",
+                "{mark}<text class=\"ink\" x=\"{}\" y=\"{}\">{}</text>",
                 at + 28.0,
+                row + 4.0,
                 escape(&series.name)
             )?;
-            // How wide a letter is depends on the reader's machine; this is wide enough for all.
-            at += 48.0 + 6.8 * series.name.chars().count() as f64;
+            at += width;
         }
         Ok(())
     }
@@ -391,7 +405,7 @@ fn number(value: f64) -> String {
     let text = if value.abs() >= 1e6 {
         return format!("{} M", number(value / 1e6));
     } else if value.abs() >= 1e4 {
-        return format!("{} k", number(value / 1e3));
+        return format!("{:.0} {:03.0}", (value / 1e3).trunc(), value.abs() % 1e3);
     } else {
         format!("{value:.3}")
     };
@@ -415,10 +429,10 @@ mod tests {
     fn a_line_goes_from_point_to_point_and_steps_turn_at_right_angles() {
         let chart = Chart::lines("a < b").x_range(0.0, 1.0).y_range(0.0, 1.0);
         let svg = chart.clone().line("l", [(0.0, 0.0), (1.0, 1.0)]).svg();
-        assert!(svg.contains("d=\"M66.0 328.0L740.0 72.0\""), "{svg}");
+        assert!(svg.contains("d=\"M66.0 344.0L740.0 88.0\""), "{svg}");
         assert!(svg.contains("a &lt; b"));
         let svg = chart.steps("s", [(0.0, 0.0), (0.5, 0.0), (1.0, 1.0)]).svg();
-        assert!(svg.contains("d=\"M66.0 328.0H403.0H740.0V72.0\""), "{svg}");
+        assert!(svg.contains("d=\"M66.0 344.0H403.0H740.0V88.0\""), "{svg}");
     }
 
     #[test]
@@ -449,8 +463,8 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!(
-            ["0", "0.25", "1200", "20 k", "1.5 M"],
-            [0.0, 0.25, 1200.0, 2e4, 1.5e6].map(number).as_slice()
+            ["0", "0.25", "1200", "20 500", "1.5 M"],
+            [0.0, 0.25, 1200.0, 20_500.0, 1.5e6].map(number).as_slice()
         );
         assert_eq!(
             ["1.23", "12.3", "123"],

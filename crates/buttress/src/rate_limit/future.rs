@@ -55,7 +55,7 @@ pin_project! {
             // Taken when the service is called.
             start: Option<Start<S, R>>,
         },
-        Refused { rejected: Rejected },
+        Refused { rejected: Option<Rejected> },
         Failed { error: Option<E> },
     }
 }
@@ -115,6 +115,7 @@ where
     }
 
     pub(super) fn refused(rejected: Rejected, protocol: P) -> Self {
+        let rejected = Some(rejected);
         let state = State::Refused { rejected };
         Self { state, protocol }
     }
@@ -134,23 +135,44 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    // Short enough to be where it is awaited, and with one way through for an answer: where two ways meet it would have
+    // to be in memory, and be waited for.
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !matches!(self.state, State::Calling { .. }) {
+            ready!(self.as_mut().poll_before(cx))?;
+        }
+        let this = self.project();
+        let StateProjection::Calling { inner, permit } = this.state.project() else {
+            panic!("`RateLimitFuture` polled after it was ready");
+        };
+        match ready!(inner.poll(cx)) {
+            Ok(response) => match permit.as_ref().and_then(L::Permit::quota) {
+                None => Poll::Ready(Ok(response)),
+                Some(quota) => Poll::Ready(Ok(announced(response, &quota, this.protocol))),
+            },
+            Err(error) => {
+                settle(&error, permit.take());
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl<S, Request, P, L> RateLimitFuture<S, Request, P, L>
+where
+    S: Service<Request>,
+    S::Error: CallError,
+    P: RequestProtocol<Request>,
+    L: Store,
+{
+    /// Until the inner service is called, or it is clear that it will not be.
+    #[inline(never)]
+    fn poll_before(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Calling { inner, permit } => {
-                    let result = ready!(inner.poll(cx));
-                    // Looked at where it is: an answer that has no use for the permit is not moved about for it.
-                    match &result {
-                        Ok(_) => match permit.as_ref().and_then(L::Permit::quota) {
-                            None => {}
-                            Some(quota) => return Poll::Ready(announced(result, &quota, this.protocol)),
-                        },
-                        Err(error) => settle(error, permit.take()),
-                    }
-                    return Poll::Ready(result);
-                }
+                StateProjection::Calling { .. } => return Poll::Ready(Ok(())),
                 StateProjection::Waiting { wait, start, since } => {
                     let turn = ready!(wait.poll(cx));
                     note_queued(this.protocol, start.as_ref(), clock::now() - *since);
@@ -159,7 +181,10 @@ where
                             permit: Unspent::new(permit),
                             start: start.take(),
                         },
-                        Err(rejected) => State::Refused { rejected },
+                        Err(rejected) => {
+                            this.state.set(State::Refused { rejected: None });
+                            return Poll::Ready(Err(rejected.into()));
+                        }
                     }
                 }
                 StateProjection::Readying { permit, start } => {
@@ -181,7 +206,10 @@ where
                         inner: service.call(request),
                     }
                 }
-                StateProjection::Refused { rejected } => return Poll::Ready(Err(rejected.clone().into())),
+                StateProjection::Refused { rejected } => match rejected.take() {
+                    Some(rejected) => return Poll::Ready(Err(rejected.into())),
+                    None => panic!("`RateLimitFuture` polled after it was ready"),
+                },
                 StateProjection::Failed { error } => match error.take() {
                     Some(error) => return Poll::Ready(Err(error)),
                     None => panic!("`RateLimitFuture` polled after it was ready"),
@@ -193,10 +221,9 @@ where
 }
 
 #[cold]
-fn announced<R, E, P: QuotaProtocol<R>>(result: Result<R, E>, quota: &Quota, protocol: &P) -> Result<R, E> {
-    let mut response = result?;
+fn announced<R, P: QuotaProtocol<R>>(mut response: R, quota: &Quota, protocol: &P) -> R {
     protocol.announce(&mut response, quota);
-    Ok(response)
+    response
 }
 
 /// Notes in the call's tally, wherever that is, how long it has waited.
