@@ -28,6 +28,11 @@ use super::{Export, Kind, Point};
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
 ///
+/// There are no exemplars: a collector cannot make any of `prometheus-client` 0.25. The fields of its `Exemplar` are
+/// private and it has no constructor, so those of a histogram come out of its own `HistogramWithExemplars` alone, whose
+/// buckets are other ones than these. From a slow or failed call to its trace it is one step all the same, by the
+/// access log of `trace_id`.
+///
 /// The page is in the OpenMetrics format: answer a scrape with the content type
 /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
 impl Collector for Export {
