@@ -19,6 +19,7 @@
 //! | [`Attempts::measured`] | the same | and bucket, and how many were measured | and in 32 calls all buckets |
 //! | [`Spare::call`] | 0 | `Arc` up and down; the books if it answers | 0 |
 //! | [`stack`] | 2 | those of metrics and breaker | those of metrics, breaker and two of recover |
+//! | [`Headed`] | 0 | 0 | no policy: a context in the extensions, and the values of one header or two |
 //! | [`Client::call`] | 4 | those of the stack, and of fallback, retry and hedge | those of all of them |
 
 use std::{
@@ -40,9 +41,11 @@ use crate::service::{Broken, answer};
 
 mod attempts;
 mod client;
+mod headed;
 
 pub use attempts::{Attempts, Limit, Spare};
 pub use client::Client;
+pub use headed::Headed;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static HOOK: AtomicBool = AtomicBool::new(false);

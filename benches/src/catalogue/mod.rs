@@ -7,6 +7,7 @@ mod hedge;
 mod http;
 mod layers;
 mod peers;
+mod recorder;
 mod reqwest;
 mod retry;
 mod stack;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Entry> {
         retry::OVER_HTTP,
         hedge::OVER_HTTP,
         http::TRACE_ID_INBOUND,
+        http::TRACE_ID_INBOUND_SEEN,
         http::TRACE_ID_OUTBOUND,
         http::STACK,
         client::OVER_HTTP,
