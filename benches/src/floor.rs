@@ -22,6 +22,7 @@
 //! | [`Slots::call`] | 0 | `Arc` up and down, a slot taken and given back, the books | the slots, how many there are |
 //! | [`Slots::timed`] | 2 | the same, and a lock that is tried | the same |
 //! | [`stack`] | 2 | those of metrics and breaker | those of metrics, breaker and two of recover |
+//! | [`Headed`] | 0 | 0 | no policy: a context in the extensions, and the values of one header or two |
 //! | [`Client::call`] | 4 | those of the stack, and of fallback, retry and hedge | those of all of them |
 
 use std::{
@@ -43,10 +44,12 @@ use crate::service::{Broken, answer};
 
 mod attempts;
 mod client;
+mod headed;
 mod limits;
 
 pub use attempts::{Attempts, Limit, Spare};
 pub use client::Client;
+pub use headed::Headed;
 pub use limits::{Bucket, Slots};
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
@@ -170,6 +170,29 @@ impl<B> Service<Request<B>> for AxumHttp {
         } else {
             Ok(Response::new("hello".into()))
         })
+    }
+}
+
+/// An HTTP service whose response has a header, as every real one has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen;
+
+impl Service<HttpRequest> for Seen {
+    type Response = HttpResponse;
+    type Error = Broken;
+    type Future = Ready<Result<HttpResponse, Broken>>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, _: HttpRequest) -> Self::Future {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"hello")));
+        let kind = HeaderValue::from_static("text/plain");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        ready(Ok(response))
     }
 }
 

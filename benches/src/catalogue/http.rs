@@ -12,8 +12,12 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use super::{entries, peers, stack};
-use crate::{drive::Subject, service::Http};
+use super::{entries, peers, recorder, stack};
+use crate::{
+    drive::Subject,
+    floor::Headed,
+    service::{Http, Seen, get},
+};
 
 entries! { CIRCUIT_BREAKER, "http/circuit_breaker":
     "bare" => Subject::http(Http),
@@ -41,12 +45,16 @@ entries! { METRICS, "http/metrics":
         let layer = Metrics::new().layer_for(HttpProtocol::new());
         Subject::http(layer.layer(ErrorLayer::new().layer(Http)))
     },
+    // Calls, those in flight and durations, to the headers.
+    "axum-prometheus" => Subject::http(recorder::axum_prometheus().layer(Http)),
     // It counts calls in flight and nothing else.
     "tower-http-in-flight" => Subject::http(InFlightRequestsLayer::pair().0.layer(Http)),
 }
 
 entries! { TRACE_ID_INBOUND, "http/trace_id/inbound":
     "bare" => Subject::http(Http),
+    // An extension and a header, and the tables for both, which are new in request and response.
+    "floor" => Subject::http(Headed::inbound(Http)),
     // The id in the context, around the handler and in the answer; span and access log have no listener.
     "buttress" => {
         let layer = TraceId::w3c().layer_for(HttpProtocol::new()).inbound();
@@ -61,8 +69,30 @@ entries! { TRACE_ID_INBOUND, "http/trace_id/inbound":
     },
 }
 
+// A request and a response that have headers and extensions already, as those of hosts do.
+entries! { TRACE_ID_INBOUND_SEEN, "http/trace_id/inbound/host":
+    "bare" => Subject::http_from(Seen, seen()),
+    "floor" => Subject::http_from(Headed::inbound(Seen), seen()),
+    "buttress" => {
+        let layer = TraceId::w3c().layer_for(HttpProtocol::new()).inbound();
+        Subject::http_from(layer.layer(Seen), seen())
+    },
+}
+
+/// A request as a server has it from its host, made anew each time.
+fn seen() -> impl FnMut() -> crate::service::HttpRequest {
+    let mut request = get();
+    request.extensions_mut().insert(7_u8);
+    move || request.clone()
+}
+
 entries! { TRACE_ID_OUTBOUND, "http/trace_id/outbound":
     "bare" => Subject::http(Http),
+    "floor" => Subject::http(Headed::outbound(Http)),
+    // One header, in a request that goes out.
+    "tower-http-request-id" => {
+        Subject::http(SetRequestIdLayer::x_request_id(MakeRequestUuid).layer(Http))
+    },
     "buttress" => {
         let trace = TraceId::w3c();
         let stack = ServiceBuilder::new()

@@ -3,7 +3,7 @@
 use buttress::{ErrorLayer, clock, metrics::Metrics, recover::Recover};
 use tower::{Layer, util::MapErr};
 
-use super::entries;
+use super::{entries, recorder};
 use crate::{
     drive::Subject,
     floor,
@@ -31,6 +31,7 @@ entries! { METRICS, "metrics":
         let books = floor::Books::new();
         Subject::function(move |i| floor::Books::call(&books, || Some(answer(i))))
     },
+    "metrics-facade+prometheus" => Subject::function(recorder::counted()),
     "buttress" => Subject::plain(Metrics::new().layer().layer(ErrorLayer::new().layer(Plain))),
 }
 

@@ -9,6 +9,7 @@ mod layers;
 mod peers;
 mod priority;
 mod rate_limit;
+mod recorder;
 mod reqwest;
 mod retry;
 mod stack;
@@ -70,6 +71,7 @@ pub fn all() -> Vec<Entry> {
         retry::OVER_HTTP,
         hedge::OVER_HTTP,
         http::TRACE_ID_INBOUND,
+        http::TRACE_ID_INBOUND_SEEN,
         http::TRACE_ID_OUTBOUND,
         rate_limit::OVER_HTTP,
         rate_limit::REFUSED_OVER_HTTP,

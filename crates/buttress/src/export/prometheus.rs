@@ -28,6 +28,11 @@ use super::{Export, Kind, Point};
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
 ///
+/// There are no exemplars yet. A collector cannot make those of histograms with `prometheus-client` 0.25: the fields of
+/// its `Exemplar` are private and it has no constructor, so they come out of its own `HistogramWithExemplars` alone, with
+/// buckets that are not these. (A counter's could be borrowed from a `CounterWithExemplar` made for the scrape.) The
+/// way from a failed or slow call to its trace is the access log of `trace_id`.
+///
 /// The page is in the OpenMetrics format: answer a scrape with the content type
 /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
 impl Collector for Export {

@@ -100,7 +100,8 @@ impl Snapshot {
 
     /// Writes the snapshot as plain data: `successRate`, `avgLatency` (to the headers, the last 100 calls; 0 if
     /// there was none), `requests`, `errors`, `inFlight`, `outcomes`, `latency` (to the headers) and
-    /// `latencyToEnd`, both with `p50`, `p95` and `p99` (`null` if there was none). Times are in milliseconds.
+    /// `latencyToEnd`, both with `p50`, `p95` and `p99` (`null` if there was none), `count`, and `buckets`: those that
+    /// are not empty, each its middle and how many were in it. Times are in milliseconds.
     pub fn describe(&self, state: &mut Table) {
         state.insert("successRate", self.success_rate());
         state.insert("avgLatency", self.recent_latency.map_or(0.0, millis));
@@ -119,17 +120,22 @@ impl Snapshot {
                 .with("cancelled", o.cancelled)
                 .with("panicked", o.panicked),
         );
-        state.insert("latency", quantiles(&self.to_headers));
-        state.insert("latencyToEnd", quantiles(&self.to_end));
+        state.insert("latency", durations(&self.to_headers));
+        state.insert("latencyToEnd", durations(&self.to_end));
     }
 }
 
-fn quantiles(histogram: &histogram::Snapshot) -> Table {
+fn durations(histogram: &histogram::Snapshot) -> Table {
     let at = |q| Value::from(histogram.quantile(q).map(millis));
+    let buckets = histogram.buckets().filter(|bucket| bucket.count > 0);
+    let buckets =
+        buckets.map(|bucket| Value::List(vec![millis(bucket.midpoint()).into(), bucket.count.into()]));
     Table::new()
         .with("p50", at(0.50))
         .with("p95", at(0.95))
         .with("p99", at(0.99))
+        .with("count", histogram.count())
+        .with("buckets", buckets.collect::<Vec<_>>())
 }
 
 fn millis(duration: Duration) -> f64 {

@@ -255,3 +255,6 @@ impl fmt::Debug for Registry {
         f.debug_struct("Registry").field("names", &self.names()).finish()
     }
 }
+
+#[cfg(all(test, not(loom), feature = "circuit-breaker"))]
+mod tests;

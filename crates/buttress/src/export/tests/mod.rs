@@ -24,6 +24,7 @@ use crate::{
     retry::Retry,
     timeout::{Deadline, Timeout},
     trace_id::TraceId,
+    value::Value,
 };
 
 fn ms(millis: u64) -> Duration {
@@ -386,7 +387,7 @@ fn of_a_limit_for_each_key_it_is_shown_how_many_there_are() {
 /// A million keys are so many series less one million.
 #[cfg(feature = "keyed")]
 #[test]
-fn keys_are_no_series() {
+fn a_million_keys_are_no_series() {
     use crate::circuit_breaker::KeyedCircuitBreaker;
 
     let registry = Registry::new();
@@ -405,7 +406,7 @@ fn keys_are_no_series() {
             .sum::<usize>()
     };
     let none = count();
-    for key in 0..1000 {
+    for key in 0..1_000_000 {
         let _ = keyed.get(&key.to_string());
     }
     assert_eq!(count(), none);
@@ -549,6 +550,92 @@ async fn json_has_the_same_counters() {
             assert_eq!(at(path), values[series], "{series}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_has_the_same_buckets() {
+    let (registry, _, _) = busy().await;
+    let export = Export::of(&registry);
+    let values = of_reading(&export.read());
+    let json = registry.snapshot();
+    for (table, metric) in [
+        ("latency", "buttress_request_duration_seconds"),
+        ("latencyToEnd", "buttress_request_duration_to_end_seconds"),
+    ] {
+        let Some(Value::List(buckets)) = json.at(&["api", table, "buckets"]) else {
+            panic!("no buckets in {json}");
+        };
+        let buckets = buckets.iter().map(|bucket| match bucket {
+            Value::List(pair) => (
+                pair[0].as_f64().expect("a time") / 1000.0,
+                pair[1].as_f64().expect("a count"),
+            ),
+            other => panic!("{other}"),
+        });
+        let buckets: Vec<(f64, f64)> = buckets.collect();
+        let bounds = export.buckets.iter().map(Duration::as_secs_f64);
+        for bound in bounds.chain([f64::INFINITY]) {
+            let within = buckets.iter().filter(|(middle, _)| *middle <= bound);
+            let series = format!("{metric}_bucket{{le={bound:?},stack=api}}");
+            assert_eq!(
+                within.map(|(_, count)| count).sum::<f64>(),
+                values[&series],
+                "{series}"
+            );
+        }
+        let count = json.at(&["api", table, "count"]).and_then(Value::as_f64);
+        assert_eq!(count, Some(values[&format!("{metric}_count{{stack=api}}")]));
+    }
+}
+
+/// Nobody looks for a day, in which there are ten calls a second and everything that can go wrong does.
+#[test]
+fn a_day_without_a_scrape_leaves_memory_where_it_was() {
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    runtime().block_on(async {
+        let (registry, metrics, breaker) = busy().await;
+        let export = Export::of(&registry);
+        let series = || {
+            export
+                .read()
+                .metrics()
+                .iter()
+                .map(|m| m.series.len())
+                .sum::<usize>()
+        };
+        let before = series();
+        let hour = || {
+            for call in 0..36_000_u64 {
+                let outcome = match call % 3 {
+                    0 => Outcome::SUCCESS,
+                    1 => Outcome::failure(Reason::Error),
+                    _ => Outcome::of_rejected(&Rejected::new(RejectionKind::TimedOut, "p")),
+                };
+                match call % 7 {
+                    0 => drop(metrics.start()),
+                    _ => metrics.start().finish(outcome),
+                }
+                if let Ok(permit) = breaker.try_acquire() {
+                    permit.record(outcome);
+                }
+            }
+        };
+        hour();
+        let mut left = 0;
+        for _ in 0..24 {
+            left += allocation_counter::measure(hour).count_current;
+            tokio::time::advance(Duration::from_secs(3600)).await;
+        }
+        assert_eq!(left, 0);
+        assert_eq!(series(), before);
+    });
 }
 
 #[tokio::test(start_paused = true)]
