@@ -12,10 +12,15 @@ use buttress::clock::{self, Instant};
 
 use super::{Counters, nanos};
 
+/// What all threads write, on a cache line of its own: what is beside it would have to be fetched anew each time.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Alone(AtomicU64);
+
 /// A token bucket in one word: until when what was taken is paid for.
 #[derive(Debug)]
 pub struct Bucket {
-    word: AtomicU64,
+    word: Alone,
     price: u64,
     room: u64,
     books: Counters,
@@ -32,13 +37,13 @@ impl Bucket {
     /// One that has nothing for years.
     pub fn empty() -> Arc<Self> {
         let bucket = Self::with(1 << 50);
-        bucket.word.store(1 << 60, Relaxed);
+        bucket.word.0.store(1 << 60, Relaxed);
         bucket
     }
 
     fn with(price: u64) -> Arc<Self> {
         Arc::new(Self {
-            word: AtomicU64::new(0),
+            word: Alone::default(),
             price,
             room: price * 1_000,
             books: Counters::new(),
@@ -51,14 +56,14 @@ impl Bucket {
     #[inline]
     pub fn take(&self) -> Result<(), (u64, Arc<str>)> {
         let now = nanos(self.born);
-        let mut seen = self.word.load(Acquire);
+        let mut seen = self.word.0.load(Acquire);
         loop {
             let end = seen.max(now) + self.price;
             if end - now > self.room {
                 self.books.add(1, 1);
                 return Err((end - now - self.room, self.name.clone()));
             }
-            match self.word.compare_exchange_weak(seen, end, AcqRel, Acquire) {
+            match self.word.0.compare_exchange_weak(seen, end, AcqRel, Acquire) {
                 Ok(_) => break,
                 Err(changed) => seen = changed,
             }
@@ -71,7 +76,7 @@ impl Bucket {
 /// Slots in one word, of which some are taken.
 #[derive(Debug)]
 pub struct Slots {
-    taken: AtomicU64,
+    taken: Alone,
     limit: AtomicU64,
     books: Counters,
     born: Instant,
@@ -82,7 +87,7 @@ impl Slots {
     /// 64 of them.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            taken: AtomicU64::new(0),
+            taken: Alone::default(),
             limit: AtomicU64::new(64),
             books: Counters::new(),
             born: clock::now(),
@@ -97,7 +102,7 @@ impl Slots {
         shared.take()?;
         let result = work();
         shared.books.add(0, 1);
-        shared.taken.fetch_sub(1, AcqRel);
+        shared.taken.0.fetch_sub(1, AcqRel);
         Some(result)
     }
 
@@ -114,18 +119,22 @@ impl Slots {
             learned.0 += 1;
             learned.1 += took;
         }
-        shared.taken.fetch_sub(1, AcqRel);
+        shared.taken.0.fetch_sub(1, AcqRel);
         Some(result)
     }
 
     #[inline]
     fn take(&self) -> Option<()> {
-        let mut seen = self.taken.load(Relaxed);
+        let mut seen = self.taken.0.load(Relaxed);
         loop {
             if seen >= self.limit.load(Relaxed) {
                 return None;
             }
-            match self.taken.compare_exchange_weak(seen, seen + 1, Acquire, Relaxed) {
+            match self
+                .taken
+                .0
+                .compare_exchange_weak(seen, seen + 1, Acquire, Relaxed)
+            {
                 Ok(_) => return Some(()),
                 Err(changed) => seen = changed,
             }

@@ -28,7 +28,9 @@
 //!
 //! Under overload somebody has to wait, or to be refused. Without this, it is whoever happens to come; and as all wait
 //! alike, in the end everybody gives up and the service has worked for nobody. With it, the important goes through as if
-//! there were no load, and the unimportant is refused early, cheaply, and with the time to come back.
+//! there were no load, and the unimportant is refused early, cheaply, and with the time to come back. What that comes to
+//! at twice and five times the capacity, beside what else limits concurrency, is in `docs/overload.md` of the repository,
+//! with the command that measures it.
 //!
 //! # Who runs
 //!

@@ -19,6 +19,11 @@ use crate::sync::atomic::{
 /// Bit 63 is set, with the line open, *before* it is seen whether a slot is free; and whoever gives a slot back looks at
 /// the same word in the same step. So either the one who wants to wait sees the free slot, or the one who frees it sees
 /// that somebody waits, and then hands it on. The bit is cleared, with the line open, when the last has left.
+///
+/// # A cache line of its own
+///
+/// Every call writes the word. What is only read would have to be fetched anew each time if it were beside it.
+#[repr(align(64))]
 pub(super) struct Slots {
     word: AtomicU64,
 }

@@ -30,6 +30,9 @@ pub(super) struct Shared {
     pub(super) id: Id,
     /// The limit of all, or with keys of those that have none of their own.
     pub(super) one: Arc<Spot>,
+    /// What that is under. A clock is read before a limit is looked at: by way of the limit itself, the line that all
+    /// threads write would be fetched, be written by another while the clock is read, and have to be fetched again.
+    tariff: Arc<Tariff>,
     #[cfg(feature = "keyed")]
     pub(super) keys: Option<Keys>,
     pub(super) disabled: AtomicBool,
@@ -62,7 +65,8 @@ impl Shared {
         let name = options.name.clone().map_or_else(OnceLock::new, OnceLock::from);
         let (algorithm, origin) = (options.algorithm, clock::now());
         let tariff = |limit| Tariff::new(limit, algorithm, origin);
-        let one = Arc::new(Spot::new(Arc::new(tariff(limit))));
+        let of_one = Arc::new(tariff(limit));
+        let one = Arc::new(Spot::new(of_one.clone()));
         Self {
             id,
             #[cfg(feature = "keyed")]
@@ -71,6 +75,7 @@ impl Shared {
                 .as_ref()
                 .map(|keys| Keys::new(keys, one.clone(), &tariff)),
             one,
+            tariff: of_one,
             disabled: AtomicBool::new(false),
             headers: AtomicBool::new(options.headers),
             max_wait: AtomicU64::new(nanos(options.max_wait)),
@@ -94,7 +99,7 @@ impl Shared {
 
     #[inline]
     pub(super) fn now(&self) -> u64 {
-        self.one.tariff.nanos(clock::now())
+        self.tariff.nanos(clock::now())
     }
 
     #[inline]
@@ -163,9 +168,9 @@ impl Shared {
             let mut present = self.options.lock().unwrap_or_else(PoisonError::into_inner);
             present.check_change(&next)?;
             next.name = present.name.clone();
-            let before = self.one.tariff.limit();
+            let before = self.tariff.limit();
             if limit != before {
-                self.one.tariff.change(limit);
+                self.tariff.change(limit);
                 self.refresh();
             }
             self.headers.store(next.headers, Relaxed);
@@ -184,7 +189,7 @@ impl Shared {
         let Some(keys) = &self.keys else { return };
         {
             let _changing = self.options.lock().unwrap_or_else(PoisonError::into_inner);
-            if keys.set(key, limit.map(|limit| self.one.tariff.sibling(limit))) {
+            if keys.set(key, limit.map(|limit| self.tariff.sibling(limit))) {
                 self.refresh();
             }
         }
@@ -217,8 +222,8 @@ impl Shared {
         let keys = None;
         Snapshot {
             name: self.name().clone(),
-            algorithm: self.one.tariff.algorithm,
-            limit: self.one.tariff.limit(),
+            algorithm: self.tariff.algorithm,
+            limit: self.tariff.limit(),
             quota: self.one.quota(self.now()),
             allowed,
             limited,

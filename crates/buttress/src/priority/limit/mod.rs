@@ -25,7 +25,8 @@
 //! | [`Gradient2`] | latency over its long-term average | by the same, with slack for variance | where overload lasts so long that it becomes the average; its guards bound that |
 //!
 //! Start with `Gradient2` where latencies vary, `Vegas` where calls are alike, `Aimd` where the service says itself when it
-//! has too much.
+//! has too much. How each follows a capacity that doubles, halves and stalls is plotted in `docs/overload.md` of the
+//! repository.
 //!
 //! # What is a sample
 //!
