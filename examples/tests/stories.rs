@@ -16,7 +16,11 @@ fn told(program: &str, args: &[&str]) -> String {
 #[test]
 fn a_node_dies_and_comes_back() {
     let text = told(env!("CARGO_BIN_EXE_failover"), &[]);
-    assert_eq!((text.matches('✓').count(), text.matches('✗').count()), (11, 0), "{text}");
+    assert_eq!(
+        (text.matches('✓').count(), text.matches('✗').count()),
+        (11, 0),
+        "{text}"
+    );
 }
 
 #[test]

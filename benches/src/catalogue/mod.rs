@@ -7,6 +7,7 @@ mod hedge;
 mod http;
 mod layers;
 mod peers;
+mod pool;
 mod reqwest;
 mod retry;
 mod stack;
@@ -50,6 +51,8 @@ pub fn all() -> Vec<Entry> {
         hedge::QUANTILE,
         fallback::NOT_NEEDED,
         fallback::ANSWERED,
+        pool::THREE,
+        pool::THREE_HUNDRED,
         stack::EMPTY,
         stack::OFF,
         stack::FULL,
