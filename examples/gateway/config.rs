@@ -5,6 +5,7 @@ use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
 use buttress::{
     ConfigError, Http,
     config::{self, Section},
+    rate_limit::RateLimiter,
     stack::ClientConfig,
     value::Table,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) name: Arc<str>,
     /// Where requests go.
     pub(crate) upstream: Upstream,
+    /// How much is let in.
+    pub(crate) rate_limit: Option<RateLimiter>,
     /// What stands around the upstream.
     pub(crate) policies: ClientConfig<Http>,
 }
@@ -75,7 +78,9 @@ impl Config {
             // What is wrong with the endpoints has been said; their checks are still read.
             _ => endpoints::skip_health(root),
         }
-        let policies = ClientConfig::read(root);
+        let mut policies = ClientConfig::read(root);
+        // Who asks for too much is turned away at the door; the queue stands before the upstream, whose slots it hands out.
+        let rate_limit = policies.rate_limit.take();
         for (i, address) in read.iter().flat_map(Upstream::addresses).enumerate() {
             if listen.is_some_and(|listen| address.as_str().parse() == Ok(listen)) {
                 root.accept::<()>(Err(ConfigError::one(
@@ -91,6 +96,7 @@ impl Config {
             admin_token,
             name: name.unwrap_or_else(|| "upstream".into()),
             upstream: read?,
+            rate_limit,
             policies,
         })
     }
@@ -256,8 +262,12 @@ impl fmt::Display for LoadError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use buttress::{
         pool::{HealthCheck, PoolOptions, Probe, Strategy},
+        priority::{Classifier, Priority, PriorityQueue},
+        rate_limit::KeyBy,
         retry::{RetryBuilder, RetryOn},
     };
 
@@ -302,6 +312,19 @@ mod tests {
         let hedge = config.policies.hedge.expect("a hedge").options();
         assert_eq!(hedge, buttress::hedge::Hedge::builder());
         assert!(config.policies.fallback.is_none());
+        let limiter = config.rate_limit.expect("a limit").options();
+        let key = KeyBy::Header("x-api-key".parse().expect("a name"));
+        let expected = RateLimiter::per_second(100).burst(200).key_by(key);
+        let expected = expected.max_wait(Duration::from_secs(2)).headers(true);
+        assert_eq!(limiter, expected.max_keys(100_000).idle(Duration::from_secs(600)));
+        let queue = config.policies.priority.expect("a queue").options();
+        let classifier = Classifier::new().field("priority");
+        let expected = PriorityQueue::builder()
+            .classifier(classifier)
+            .max_queue_time(Priority::CRITICAL, Duration::from_secs(5))
+            .max_queue_time(Priority::NORMAL, Duration::from_secs(1))
+            .max_queue_time(Priority::BACKGROUND, Duration::from_millis(200));
+        assert_eq!(queue, expected);
     }
 
     #[test]
@@ -323,6 +346,8 @@ mod tests {
         assert_eq!(health.options, HealthCheck::default());
         assert_eq!(health.probe, Probe::Path("/healthz".to_owned()));
         assert_eq!(health.slow_start, Some(std::time::Duration::from_secs(30)));
+        let queue = config.policies.priority.expect("a queue").options();
+        assert_ne!(queue, queue.clone().reserved(0));
     }
 
     #[test]
@@ -416,6 +441,7 @@ mod tests {
         let text = "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [\"http://localhost:9001/\"]";
         let config = Config::parse(text).expect("valid");
         assert!(config.policies.circuit_breaker.is_none() && config.policies.trace_id.is_none());
+        assert!(config.rate_limit.is_none() && config.policies.priority.is_none());
         assert!(config.admin.is_none() && config.admin_token.is_none());
         assert!(
             matches!(config.upstream, Upstream::One(one) if one.authority().as_str() == "localhost:9001")

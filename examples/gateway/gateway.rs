@@ -3,11 +3,7 @@
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use buttress::{
-    ConfigError, Http, Registry, Stack,
-    export::Export,
-    metrics::Metrics,
-    recover::Recover,
-    stack::{ClientConfig, ServerConfig},
+    ConfigError, Registry, Stack, export::Export, metrics::Metrics, recover::Recover, stack::ServerConfig,
 };
 use tower::service_fn;
 
@@ -41,7 +37,7 @@ impl Gateway {
         let pool = proxy.pool();
         let stack = Stack::http_server(FRONT)
             .registry(&registry)
-            .config(in_front(&config.policies))
+            .config(in_front(&config))
             // What the policies further in refuse comes up as it is, and is answered here.
             .keep_error()
             .build();
@@ -90,10 +86,12 @@ impl Gateway {
     }
 }
 
-/// What stands in front: ids, books and panic recovery of its own, where the file has them on. The breaker stands
-/// around the upstream, or one around each endpoint, whose state it is about.
-fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
+/// What stands in front: the rate limit; ids, books and panic recovery of its own, where the file has them on. Breaker
+/// and queue stand around the upstream, whose state and whose slots they are about; of a pool each endpoint has a breaker.
+fn in_front(gateway: &Config) -> ServerConfig {
+    let behind = &gateway.policies;
     let mut config = ServerConfig::default();
+    config.rate_limit.clone_from(&gateway.rate_limit);
     config.trace_id = behind.trace_id.as_ref().and_then(|ids| {
         // Options of a policy that there is were checked.
         ids.options().name(FRONT).build().ok()

@@ -3,8 +3,11 @@
 use std::{convert::Infallible, error::Error as StdError, io, net::IpAddr, sync::Arc, time::Duration};
 
 use buttress::{
-    BoxError, ConfigError, Error, Http, Registry, Rejected, RejectionKind, Stack, http::ReplayBody,
-    pool::Pool, replay::Bare, stack::FullClient,
+    BoxError, ConfigError, Error, Http, Registry, Rejected, RejectionKind, Stack,
+    http::{PeerAddr, ReplayBody},
+    pool::Pool,
+    replay::Bare,
+    stack::FullClient,
 };
 use bytes::Bytes;
 use http::{
@@ -25,7 +28,6 @@ use crate::{
     answer,
     config::{self, Config, Endpoint},
     headers::{self, Origin},
-    server::Peer,
 };
 
 /// How long the upstream may take to accept a connection.
@@ -274,6 +276,5 @@ fn host(parts: &http::request::Parts) -> Result<Option<Authority>, Unforwardable
 /// Whom the request is from.
 fn peer(parts: &http::request::Parts) -> IpAddr {
     let unspecified = IpAddr::from([0, 0, 0, 0]);
-    let peer = parts.extensions.get::<Peer>();
-    peer.map_or(unspecified, |peer| peer.0.ip().to_canonical())
+    parts.extensions.get().map_or(unspecified, |PeerAddr(peer)| *peer)
 }

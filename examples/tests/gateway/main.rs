@@ -9,6 +9,7 @@ mod demonstration;
 mod endpoints;
 mod forwarding;
 mod http2;
+mod limits;
 mod process;
 mod repeated;
 mod scraped;

@@ -74,6 +74,22 @@
 //! | `buttress_pool_recoveries_total` | `name`, `endpoint` | times at which it came back |
 //! | `buttress_fallback_answered_total` | `name`, `cause` | calls that a fallback answered, by what they had ended in |
 //! | `buttress_fallback_unanswered_total` | `name`, `reason` | calls that it was for and did not answer: `declined`, `failed`, `not_repeatable` |
+//! | `buttress_priority_limit` | `name` | calls that may run at a time, at present |
+//! | `buttress_priority_running` | `name` | calls that run |
+//! | `buttress_priority_queued` | `name`, `class` | calls that wait; the `class` is the named one at or below theirs |
+//! | `buttress_priority_wait_seconds` | `name`, `class` | how long those who had to wait and then ran have waited |
+//! | `buttress_priority_calls_total` | `name`, `outcome` | calls that were not refused: `completed`, `failed`, `cancelled`, and those that `left` the line |
+//! | `buttress_priority_rejected_total` | `name`, `reason` | calls that were refused: `full`, `timeout`, `deadline`, `shed` |
+//! | `buttress_priority_displaced_total` | `name` | those of them that had to leave the line for more important ones |
+//! | `buttress_priority_shed_below` | `name` | the class, 20 to 100, below which the load has calls refused; 0 for none |
+//! | `buttress_rate_limit_allowed_total` | `name` | calls that were let through |
+//! | `buttress_rate_limit_limited_total` | `name` | calls that were refused |
+//! | `buttress_rate_limit_waited_total` | `name` | calls that had to wait for their turn |
+//! | `buttress_rate_limit_refunded_total` | `name` | calls that were not made after all, and gave their permits back |
+//! | `buttress_rate_limit_waiting` | `name` | calls that wait for their turn |
+//! | `buttress_rate_limit_remaining` | `name` | permits that can be had at once, of a limit that is one for all |
+//! | `buttress_rate_limit_keys` | `name` | keys that have a limit each |
+//! | `buttress_rate_limit_overflowed_total` | `name` | new keys that found no room |
 //! | `buttress_timeouts_total` | `name`, `limit` | calls and bodies that were cut off: `attempt`, `deadline`, `deadline_in_body`, `body_idle`, `body_total` |
 //! | `buttress_deadlines_expired_total` | `name`, `policy` | calls that were not made, for their deadline had passed |
 //! | `buttress_panics_total` | `name`, `place` | panics that were caught |
@@ -155,6 +171,8 @@ impl Export {
     feature = "fallback",
     feature = "hedge",
     feature = "metrics",
+    feature = "priority",
+    feature = "rate-limit",
     feature = "recover",
     feature = "retry",
     feature = "timeout",

@@ -2,7 +2,7 @@ use std::{
     fmt,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -44,6 +44,12 @@ pin_project! {
     }
 }
 
+/// What a call that had no slot at once has instead.
+pub(super) enum Begun {
+    Waits(Pin<Box<Acquire>>),
+    Refused(Rejected),
+}
+
 enum Stage {
     /// It has not been polled; its deadline.
     New(Option<Instant>),
@@ -65,6 +71,34 @@ impl Acquire {
             class,
             stage: Stage::New(deadline),
             timer: None,
+        }
+    }
+
+    /// Says at once what can be said at once, so that only a call that waits needs a place to be kept in.
+    #[inline(never)]
+    pub(super) fn begin(
+        shared: Arc<Shared>,
+        class: Priority,
+        deadline: Option<Instant>,
+        waker: &Waker,
+    ) -> Result<Permit, Begun> {
+        if !shared.load_admits(class) {
+            return Err(Begun::Refused(shared.refuse_for_load()));
+        }
+        if let Some(admission) = shared.admit(class) {
+            return Ok(Permit::new(shared, admission));
+        }
+        match shared.enter(class, deadline, waker) {
+            Entered::Admitted(admission) => Ok(Permit::new(shared, admission)),
+            Entered::Refused(rejected) => Err(Begun::Refused(rejected)),
+            Entered::Waits(wait) => {
+                let until = wait.until;
+                // It is in the line: from here on it leaves it when it is dropped.
+                let mut acquire = Self::new(shared, class, None);
+                acquire.stage = Stage::Waiting(wait);
+                acquire.timer = until.map(tokio::time::sleep_until);
+                Err(Begun::Waits(Box::pin(acquire)))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Acquire, Hold, Permit, Priority, PriorityQueue};
+use super::{Acquire, Hold, Permit, Priority, PriorityQueue, acquire::Begun};
 use crate::{
     context,
     error::CallError,
@@ -183,7 +183,14 @@ where
                             Some(context) => context.deadline(),
                             None => context::current_deadline(),
                         };
-                        *acquire = Some(Box::pin(queue.acquire_until(this.way.class(), deadline)));
+                        match queue.begin(this.way.class(), deadline, cx.waker()) {
+                            Ok(permit) => *this.permit = Some(permit),
+                            Err(Begun::Waits(waiting)) => *acquire = Some(waiting),
+                            Err(Begun::Refused(rejected)) => {
+                                this.state.set(State::Over);
+                                return Poll::Ready(Err(rejected.into()));
+                            }
+                        }
                     }
                 }
             }

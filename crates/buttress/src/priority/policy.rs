@@ -1,7 +1,9 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, task::Waker};
 
 use super::{
     Acquire, CONCERN, CallAll, Permit, Priority, PriorityCall, PriorityLayer, PriorityQueueBuilder, Status,
+    acquire::Begun,
+    families,
     shared::{Shared, book},
 };
 use crate::{
@@ -9,6 +11,8 @@ use crate::{
     config::ConfigError,
     context,
     error::{Rejected, RejectionKind},
+    export::Samples,
+    histogram,
     outcome::Plain,
     registry::{Drill, DrillError, Listener, Policy},
     value::Table,
@@ -68,7 +72,7 @@ impl PriorityQueue {
     /// # Ok(()) }
     /// ```
     pub fn acquire(&self, priority: impl Into<Priority>) -> Acquire {
-        self.acquire_until(priority.into(), context::current_deadline())
+        Acquire::new(self.shared.clone(), priority.into(), context::current_deadline())
     }
 
     /// A slot, if there is one right now.
@@ -112,9 +116,15 @@ impl PriorityQueue {
         }
     }
 
+    /// A slot, a place in the line, or a refusal.
     #[inline]
-    pub(super) fn acquire_until(&self, class: Priority, deadline: Option<Instant>) -> Acquire {
-        Acquire::new(self.shared.clone(), class, deadline)
+    pub(super) fn begin(
+        self,
+        class: Priority,
+        deadline: Option<Instant>,
+        waker: &Waker,
+    ) -> Result<Permit, Begun> {
+        Acquire::begin(self.shared, class, deadline, waker)
     }
 
     /// Runs `future` once there is a slot for it: for those who have no tower service. `Ok` is a success of the service,
@@ -237,6 +247,16 @@ impl PriorityQueue {
         let books = self.shared.books.read();
         let word = self.shared.word();
         let queued_by_class = self.shared.queued();
+        let by_class = Priority::bands().zip(&self.shared.waits);
+        let mut time_in_queue_by_class: Vec<_> = by_class
+            .map(|((_, class), waits)| (class, waits.snapshot()))
+            .filter(|(_, waits)| waits.count() > 0)
+            .collect();
+        time_in_queue_by_class.reverse();
+        let mut time_in_queue = histogram::Snapshot::default();
+        for (_, waits) in &time_in_queue_by_class {
+            time_in_queue.merge(waits);
+        }
         Status {
             name: self.name(),
             limit: word.limit(),
@@ -253,7 +273,8 @@ impl PriorityQueue {
             rejected_shed: books[book::SHED],
             displaced: self.shared.displaced(),
             shed_below: self.shared.load_threshold(),
-            time_in_queue: self.shared.waits.snapshot(),
+            time_in_queue,
+            time_in_queue_by_class,
             closed: word.is_closed(),
         }
     }
@@ -333,6 +354,10 @@ impl Policy for PriorityQueue {
         state.insert("priority", Table::from(&self.status()));
     }
 
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.shared, name, samples);
+    }
+
     fn listen(&self, listener: Listener) {
         self.shared.events.listen(listener);
     }
@@ -341,6 +366,7 @@ impl Policy for PriorityQueue {
         match drill {
             Drill::Reset => {
                 self.shared.books.rebase();
+                self.shared.displaced.rebase();
                 Ok(())
             }
             _ => Err(DrillError::Unsupported),

@@ -19,6 +19,8 @@ pub struct Place {
     attempt_limit: Option<Duration>,
     is_pooled: bool,
     guard: Option<Arc<dyn MakeAdmission>>,
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    limiter: Option<crate::rate_limit::RateLimiter>,
 }
 
 impl Place {
@@ -29,6 +31,8 @@ impl Place {
             attempt_limit: None,
             is_pooled: false,
             guard: None,
+            #[cfg(all(feature = "http", feature = "rate-limit"))]
+            limiter: None,
         }
     }
 
@@ -82,6 +86,13 @@ impl Place {
         self.guard = Some(Arc::new(guard));
     }
 
+    /// The limiter of the stack, if it has one.
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    #[must_use]
+    pub fn limiter(&self) -> Option<&crate::rate_limit::RateLimiter> {
+        self.limiter.as_ref()
+    }
+
     /// Lists a policy, if the stack has a registry.
     pub fn list<P: Policy + Clone + 'static>(&self, name: impl Into<Arc<str>>, policy: &P) {
         if let Some(registry) = &self.registry {
@@ -122,12 +133,24 @@ impl<K> Slot<K> for ErrorLayer {
     }
 }
 
-#[cfg(feature = "http")]
+#[cfg(all(feature = "http", not(feature = "rate-limit")))]
 impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
     type Layer = Self;
 
     fn to_layer(&self, _: &K, _: &Place) -> Self {
         self.clone()
+    }
+}
+
+/// What a limiter says of itself in responses it says in its refusals, and those are made here.
+#[cfg(all(feature = "http", feature = "rate-limit"))]
+impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
+    type Layer = crate::http::respond::RespondLayer<crate::rate_limit::headers::RateLimitResponder<R>>;
+
+    fn to_layer(&self, _: &K, place: &Place) -> Self::Layer {
+        let limiter = place.limiter().cloned();
+        self.clone()
+            .map(|inner| crate::rate_limit::headers::RateLimitResponder::as_configured(limiter, inner))
     }
 }
 
@@ -161,6 +184,7 @@ macro_rules! policy_slot {
 policy_slot! {
     "metrics": crate::metrics::Metrics => crate::metrics::MetricsLayer<K::Protocol>;
     "recover": crate::recover::Recover => crate::recover::RecoverLayer<K::Protocol>;
+    "priority": crate::priority::PriorityQueue => crate::priority::PriorityLayer<K::Protocol>;
     "timeout": crate::timeout::Deadline => crate::timeout::DeadlineLayer<K::Protocol>;
 }
 
@@ -253,6 +277,21 @@ impl<P: Clone, M: Clone, T: Send + Sync + 'static, F: Clone> Slot<Client<P, M>>
     fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
         let (pool, address) = (pooled(&self.pool, place), self.address.clone());
         Self::Layer::new(pool, address, kind.protocol.clone(), kind.mode.clone())
+    }
+}
+
+#[cfg(feature = "rate-limit")]
+impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
+    type Layer = crate::rate_limit::RateLimitLayer<K::Protocol>;
+
+    #[cfg(feature = "http")]
+    fn prepare(&self, place: &mut Place) {
+        place.limiter.clone_from(self);
+    }
+
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        settle!(self, place);
+        Self::Layer::new(self.clone(), kind.protocol().clone())
     }
 }
 

@@ -30,6 +30,10 @@ use crate::hedge::Hedge;
 use crate::http::respond::{Edge, RespondLayer, Responder};
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
+#[cfg(feature = "priority")]
+use crate::priority::PriorityQueue;
+#[cfg(feature = "rate-limit")]
+use crate::rate_limit::RateLimiter;
 #[cfg(feature = "recover")]
 use crate::recover::Recover;
 #[cfg(feature = "retry")]
@@ -123,6 +127,14 @@ slots! {
             fn hedge(hedge: impl Into<Option<Hedge>>) -> Option<Hedge> where K: Calls = hedge.into();
         }
 
+        priority: PrioritySlot = Identity [Option<PriorityQueue> | Option<PriorityQueue>] {
+            /// Lets so many calls run at a time, the most important first. `None` is off.
+            ///
+            /// The service has to be [`Clone`]: the one that is called belongs to the call that waited for it.
+            #[cfg(feature = "priority")]
+            fn priority(queue: impl Into<Option<PriorityQueue>>) -> Option<PriorityQueue> = queue.into();
+        }
+
         pool: PoolSlot = Identity [PoolSlot | Identity] {
             /// Sends each attempt to one of several endpoints: over HTTP a [`Pool`] whose endpoints are authorities or
             /// URIs, which are written into the request, or what [`Pool::addressed_by`] makes of another.
@@ -137,6 +149,15 @@ slots! {
             /// [`Pool::addressed_by`]: crate::pool::Pool::addressed_by
             #[cfg(feature = "pool")]
             fn pool<N>(pool: N) -> N where K: Calls = pool;
+        }
+
+        rate_limit: RateLimitSlot = Identity [Option<RateLimiter> | Option<RateLimiter>] {
+            /// Lets so many calls through in so much time. `None` is off.
+            ///
+            /// A server whose limiter says what is [left](crate::rate_limit::RateLimiterBuilder::headers) says so in its
+            /// refusals, too. The service has to be [`Clone`], for calls that wait.
+            #[cfg(feature = "rate-limit")]
+            fn rate_limit(limiter: impl Into<Option<RateLimiter>>) -> Option<RateLimiter> = limiter.into();
         }
 
         breaker: BreakerSlot = Identity [Option<CircuitBreaker> | Option<CircuitBreaker>] {
@@ -188,9 +209,11 @@ slots! {
         total: TotalSlot,
         retry: RetrySlot between (FallbackSlot, (HedgeSlot, PoolSlot)),
         hedge: HedgeSlot between ((FallbackSlot, RetrySlot), PoolSlot),
+        priority: PrioritySlot,
         // Here it can be split.
         pool: PoolSlot between (((FallbackSlot, RetrySlot), HedgeSlot), ()),
     } endpoint {
+        rate_limit: RateLimitSlot,
         breaker: BreakerSlot,
         attempt: AttemptSlot,
         recover: RecoverSlot,
@@ -204,6 +227,8 @@ slots! {
         metrics: MetricsSlot,
         recover: RecoverSlot,
         total: TotalSlot,
+        rate_limit: RateLimitSlot,
+        priority: PrioritySlot,
         breaker: BreakerSlot,
         attempt: AttemptSlot,
         recover: RecoverSlot,

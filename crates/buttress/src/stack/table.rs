@@ -251,6 +251,8 @@ macro_rules! with_every_concern {
             feature = "fallback",
             feature = "hedge",
             feature = "metrics",
+            feature = "priority",
+            feature = "rate-limit",
             feature = "recover",
             feature = "retry",
             feature = "timeout",

@@ -17,6 +17,8 @@ use crate::{
     hedge::Hedge,
     metrics::Metrics,
     outcome::Reason,
+    priority::{Priority, PriorityQueue},
+    rate_limit::RateLimiter,
     recover::Recover,
     registry::Drill,
     retry::Retry,
@@ -94,8 +96,29 @@ async fn busy() -> (Registry, Metrics, CircuitBreaker) {
     assert_eq!(answer.await.ok(), Some(10));
     registry.register("db", &fallback);
 
-    #[cfg(feature = "pool")]
-    registry.register("db", &pool().await);
+    let queue = PriorityQueue::builder().concurrency(1).queue(1);
+    let queue = queue.build().expect("valid");
+    let running = queue.try_acquire(Priority::NORMAL).expect("a slot");
+    let low = tokio_test::task::spawn(queue.acquire(Priority::LOW));
+    let high = tokio_test::task::spawn(queue.acquire(Priority::new(85)));
+    let [mut low, mut high] = [low, high];
+    assert!(low.poll().is_pending() && high.poll().is_pending());
+    assert!(low.poll().is_ready(), "displaced");
+    tokio::time::advance(ms(30)).await;
+    running.record(Outcome::SUCCESS);
+    let std::task::Poll::Ready(Ok(running)) = high.poll() else {
+        panic!("it is its turn");
+    };
+    let mut waiting = tokio_test::task::spawn(queue.acquire(Priority::LOW));
+    assert!(waiting.poll().is_pending());
+    std::mem::forget((running, waiting)); // in flight
+    registry.register("db", &queue);
+
+    let limiter = RateLimiter::per_minute(2).build().expect("valid");
+    limiter.try_acquire(1).expect("the first").give_back();
+    let _ = limiter.try_acquire(2).expect("both");
+    assert!(limiter.try_acquire(1).is_err());
+    registry.register("db", &limiter);
 
     let timeout = Timeout::after(ms(10)).build().expect("valid");
     let never = timeout.call(std::future::pending::<Result<(), Infallible>>());
@@ -114,6 +137,8 @@ async fn busy() -> (Registry, Metrics, CircuitBreaker) {
         .layer(service_fn(|()| ready(Ok::<_, Error<Infallible>>(()))));
     assert!(traced.ready().await.expect("ready").call(()).await.is_ok());
     registry.register("api", &trace);
+    #[cfg(feature = "pool")]
+    registry.register("db", &pool().await);
     (registry, metrics, breaker)
 }
 
@@ -241,7 +266,7 @@ async fn the_reading_says_what_the_books_say() {
         ("endpoint_moved_total{endpoint=one,name=db}", 1.0),
         ("endpoint_weight{endpoint=two,name=db}", 1.0),
         ("endpoint_score{endpoint=two,name=db}", 1.0),
-        ("endpoint_failed_for_seconds{endpoint=one,name=db}", 1.51),
+        ("endpoint_failed_for_seconds{endpoint=one,name=db}", 1.5),
         ("endpoint_failed_for_seconds{endpoint=two,name=db}", 0.0),
         ("failovers_total{endpoint=one,name=db}", 1.0),
         ("recoveries_total{endpoint=one,name=db}", 0.0),
@@ -250,6 +275,31 @@ async fn the_reading_says_what_the_books_say() {
     }
     #[cfg(feature = "pool")]
     assert_eq!(get("buttress_circuit_breaker_state{name=db:one,state=open}"), 1.0);
+    assert_eq!(get("buttress_priority_limit{name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_running{name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_queued{class=low,name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_queued{class=high,name=db}"), 0.0);
+    assert_eq!(
+        get("buttress_priority_wait_seconds_count{class=high,name=db}"),
+        1.0
+    );
+    assert_eq!(
+        get("buttress_priority_wait_seconds_count{class=low,name=db}"),
+        0.0
+    );
+    assert_eq!(
+        get("buttress_priority_calls_total{name=db,outcome=completed}"),
+        1.0
+    );
+    assert_eq!(get("buttress_priority_rejected_total{name=db,reason=full}"), 1.0);
+    assert_eq!(get("buttress_priority_rejected_total{name=db,reason=shed}"), 0.0);
+    assert_eq!(get("buttress_priority_displaced_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_shed_below{name=db}"), 0.0);
+    assert_eq!(get("buttress_rate_limit_allowed_total{name=db}"), 2.0);
+    assert_eq!(get("buttress_rate_limit_limited_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_rate_limit_waited_total{name=db}"), 0.0);
+    assert_eq!(get("buttress_rate_limit_refunded_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_rate_limit_waiting{name=db}"), 0.0);
     assert_eq!(get("buttress_timeouts_total{limit=attempt,name=db}"), 1.0);
     assert_eq!(
         get("buttress_deadlines_expired_total{name=db,policy=deadline}"),
@@ -307,6 +357,30 @@ async fn a_reset_by_hand_lowers_no_counter() {
         assert!(value >= before[&name], "{name}: {value} after {}", before[&name]);
     }
     assert_eq!(registry.drill("db", &Drill::Reset), Ok(()));
+}
+
+#[cfg(feature = "keyed")]
+#[test]
+fn of_a_limit_for_each_key_it_is_shown_how_many_there_are() {
+    let registry = Registry::new();
+    let limiter = RateLimiter::per_minute(1)
+        .keyed()
+        .max_keys(10)
+        .build()
+        .expect("valid");
+    registry.register("tenants", &limiter);
+    for key in 0..100 {
+        let _ = limiter.try_acquire_for(&*key.to_string(), 1);
+    }
+    let values = of_reading(&Export::of(&registry).read());
+    let keys = values["buttress_rate_limit_keys{name=tenants}"];
+    assert!(keys > 0.0 && keys <= 10.0, "{keys}");
+    assert!(values["buttress_rate_limit_overflowed_total{name=tenants}"] > 0.0);
+    assert!(!values.contains_key("buttress_rate_limit_remaining{name=tenants}"));
+    assert_eq!(
+        values.keys().filter(|name| name.contains("rate_limit")).count(),
+        7
+    );
 }
 
 /// A million keys are so many series less one million.
@@ -436,6 +510,26 @@ async fn json_has_the_same_counters() {
         (
             &["db", "retry", "attempts"],
             "buttress_retry_attempts_total{name=db}",
+        ),
+        (
+            &["db", "priority", "queuedByClass", "low"],
+            "buttress_priority_queued{class=low,name=db}",
+        ),
+        (
+            &["db", "priority", "timeInQueueByClass", "high", "count"],
+            "buttress_priority_wait_seconds_count{class=high,name=db}",
+        ),
+        (
+            &["db", "priority", "rejectedFull"],
+            "buttress_priority_rejected_total{name=db,reason=full}",
+        ),
+        (
+            &["db", "rateLimit", "allowed"],
+            "buttress_rate_limit_allowed_total{name=db}",
+        ),
+        (
+            &["db", "rateLimit", "remaining"],
+            "buttress_rate_limit_remaining{name=db}",
         ),
         (
             &["db", "timeout", "timedOut"],

@@ -56,6 +56,9 @@ fn a_refusal_costs_no_allocation() {
     let queue = built(queue(1, 0));
     let _slot = queue.try_acquire(60).expect("free");
     assert_eq!(allocations(|| assert!(poll(queue.acquire(60)).is_ready())), 0);
+    let answer = tower::service_fn(|_: ()| std::future::ready(Ok::<_, Error<()>>(1)));
+    let mut service = queue.layer().layer(answer);
+    assert_eq!(allocations(|| assert!(poll(service.call(())).is_ready())), 0);
 }
 
 #[test]
