@@ -6,7 +6,8 @@ use tower_layer::Identity;
 #[allow(unused_imports)]
 use super::{Attempts, Client, Kind};
 use crate::{
-    admission::MakeAdmission,
+    admission::{Both, MakeAdmission},
+    config::ConfigError,
     error::ErrorLayer,
     registry::{Policy, Registry},
 };
@@ -19,6 +20,7 @@ pub struct Place {
     attempt_limit: Option<Duration>,
     is_pooled: bool,
     guard: Option<Arc<dyn MakeAdmission>>,
+    limit: Option<Arc<dyn MakeAdmission>>,
     #[cfg(all(feature = "http", feature = "rate-limit"))]
     limiter: Option<crate::rate_limit::RateLimiter>,
 }
@@ -31,6 +33,7 @@ impl Place {
             attempt_limit: None,
             is_pooled: false,
             guard: None,
+            limit: None,
             #[cfg(all(feature = "http", feature = "rate-limit"))]
             limiter: None,
         }
@@ -68,17 +71,33 @@ impl Place {
         self.is_pooled = true;
     }
 
-    /// What makes the breaker of each endpoint, if the stack has one.
+    /// What makes the breaker of each endpoint and its limit, if the stack has them.
     #[must_use]
     pub fn guard(&self) -> Option<Arc<dyn MakeAdmission>> {
-        let (make, limit) = (self.guard.clone()?, self.attempt_limit);
+        let (guard, limit, slow) = (self.guard.clone(), self.limit.clone(), self.attempt_limit);
+        if guard.is_none() {
+            return limit;
+        }
         Some(Arc::new(move |target: &str| {
-            let guard = make.make(target)?;
-            if let Some(limit) = limit {
-                guard.slow_after_if_unset(limit);
+            let made = |make: &Option<Arc<dyn MakeAdmission>>| {
+                make.as_ref().map(|make| make.make(target)).transpose()
+            };
+            let (Some(guard), limit) = (made(&guard)?, made(&limit)?) else {
+                return Err(ConfigError::one("guard", "nothing", "a breaker"));
+            };
+            if let Some(slow) = slow {
+                guard.slow_after_if_unset(slow);
             }
-            Ok(guard)
+            Ok(match limit {
+                Some(limit) => Arc::new(Both::new(guard, limit)),
+                None => guard,
+            })
         }))
+    }
+
+    /// Says what makes the limit of each endpoint.
+    pub fn set_limit(&mut self, limit: impl MakeAdmission + 'static) {
+        self.limit = Some(Arc::new(limit));
     }
 
     /// Says what makes the breaker of each endpoint.
@@ -284,12 +303,19 @@ impl<P: Clone, M: Clone, T: Send + Sync + 'static, F: Clone> Slot<Client<P, M>>
 impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
     type Layer = crate::rate_limit::RateLimitLayer<K::Protocol>;
 
-    #[cfg(feature = "http")]
     fn prepare(&self, place: &mut Place) {
+        #[cfg(feature = "http")]
         place.limiter.clone_from(self);
+        if let Some(limiter) = self.as_ref().filter(|limiter| !limiter.is_keyed()) {
+            place.set_limit(limiter.options());
+        }
     }
 
     fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        if place.is_pooled() && self.as_ref().is_some_and(|limiter| !limiter.is_keyed()) {
+            // Each endpoint has one like it. One by key is for the calls, wherever they go.
+            return Self::Layer::new(None, kind.protocol().clone());
+        }
         settle!(self, place);
         Self::Layer::new(self.clone(), kind.protocol().clone())
     }

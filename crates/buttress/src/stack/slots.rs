@@ -156,6 +156,10 @@ slots! {
             ///
             /// A server whose limiter says what is [left](crate::rate_limit::RateLimiterBuilder::headers) says so in its
             /// refusals, too. The service has to be [`Clone`], for calls that wait.
+            ///
+            /// In a stack with a pool each endpoint has a limit of its own, with the options of this one, which is itself
+            /// never asked: an endpoint whose limit is used up is passed over, and nobody waits there. Where all are, the
+            /// call is refused, and told for how long. A limiter with keys is one for all endpoints.
             #[cfg(feature = "rate-limit")]
             fn rate_limit(limiter: impl Into<Option<RateLimiter>>) -> Option<RateLimiter> = limiter.into();
         }
