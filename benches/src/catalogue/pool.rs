@@ -24,7 +24,7 @@ type Node = <ErrorLayer as Layer<Plain>>::Service;
 
 fn nodes(n: usize) -> PoolBuilder<Node> {
     let node = ErrorLayer::new().layer(Plain);
-    Pool::builder().extend((0..n).map(|i| Endpoint::new(i.to_string(), node.clone())))
+    Pool::builder().extend((0..n).map(|i| Endpoint::new(i.to_string(), node)))
 }
 
 fn balanced(n: usize, strategy: Strategy) -> Subject {
