@@ -3,6 +3,8 @@
 //! ```text
 //! cargo run --release -p buttress-benches --bin compare          # nanoseconds, allocations, sizes
 //! cargo run --release -p buttress-benches --bin instructions     # instructions a call, by callgrind
+//! cargo run --release -p buttress-benches --features simulation --bin balance    # how well balancers balance
+//! benches/losses.sh                                              # what a killed upstream costs, beside nginx
 //! ```
 //!
 //! # What is compared
@@ -28,6 +30,7 @@
 #[cfg(feature = "simulation")]
 pub mod adaptive;
 pub mod allocations;
+pub mod balance;
 pub mod catalogue;
 pub mod drive;
 pub mod floor;

@@ -7,6 +7,7 @@ mod hedge;
 mod http;
 mod layers;
 mod peers;
+mod pool;
 mod priority;
 mod rate_limit;
 mod recorder;
@@ -60,6 +61,8 @@ pub fn all() -> Vec<Entry> {
         priority::FREE,
         priority::REFUSED,
         priority::ADAPTIVE,
+        pool::THREE,
+        pool::THREE_HUNDRED,
         stack::EMPTY,
         stack::OFF,
         stack::FULL,

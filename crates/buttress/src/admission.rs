@@ -15,8 +15,10 @@ use crate::{
     clock::Instant,
     config::ConfigError,
     error::Rejected,
+    export::Samples,
     outcome::{Head, Outcome},
-    registry::Policy,
+    registry::{Drill, DrillError, Listener, Policy},
+    value::Table,
 };
 
 /// A policy that lets calls through to one target, or not: a circuit breaker.
@@ -115,6 +117,116 @@ where
 {
     fn make(&self, target: &str) -> Result<Arc<dyn Admission>, ConfigError> {
         self(target)
+    }
+}
+
+/// Two of them in front of one target: a breaker and a limit. Both must let a call through; what the target's
+/// [standing](Admission::standing) is, and how its calls end, is the breaker's business.
+#[derive(Clone)]
+pub struct Both {
+    guard: Arc<dyn Admission>,
+    limit: Arc<dyn Admission>,
+}
+
+impl Both {
+    /// Asks the breaker first: a call that it refuses takes nothing of the limit.
+    pub fn new(guard: Arc<dyn Admission>, limit: Arc<dyn Admission>) -> Self {
+        Self { guard, limit }
+    }
+}
+
+impl fmt::Debug for Both {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Both")
+    }
+}
+
+impl Admission for Both {
+    fn would_admit(&self, now: Instant) -> bool {
+        self.guard.would_admit(now) && self.limit.would_admit(now)
+    }
+
+    fn next_chance(&self, now: Instant) -> Option<Instant> {
+        Some(self.guard.next_chance(now)?.max(self.limit.next_chance(now)?))
+    }
+
+    fn standing(&self) -> Standing {
+        self.guard.standing()
+    }
+
+    fn hasten(&self) {
+        self.guard.hasten();
+    }
+
+    fn admit(&self, now: Instant) -> Result<Admitted, Rejected> {
+        let admitted = self.guard.admit(now)?;
+        match self.limit.admit(now) {
+            // A limit has nothing to learn of the call.
+            Ok(_) => Ok(admitted),
+            Err(rejected) => {
+                self.guard.cancel(admitted);
+                Err(rejected)
+            }
+        }
+    }
+
+    fn head(&self, call: &mut Admitted, head: Head) {
+        self.guard.head(call, head);
+    }
+
+    fn data(&self, call: &mut Admitted) {
+        self.guard.data(call);
+    }
+
+    fn finish(&self, call: Admitted, outcome: Outcome) {
+        self.guard.finish(call, outcome);
+    }
+
+    fn cancel(&self, call: Admitted) {
+        self.guard.cancel(call);
+    }
+
+    fn slow_after_if_unset(&self, time: Duration) {
+        self.guard.slow_after_if_unset(time);
+    }
+
+    fn name_if_unnamed(&self, name: &Arc<str>) {
+        self.guard.name_if_unnamed(name);
+        self.limit.name_if_unnamed(name);
+    }
+}
+
+/// Seen as the breaker, in whose state and figures those of the limit stand beside its own.
+impl Policy for Both {
+    fn concern(&self) -> &'static str {
+        self.guard.concern()
+    }
+
+    fn identity(&self) -> usize {
+        self.guard.identity()
+    }
+
+    fn describe(&self, state: &mut Table) {
+        self.guard.describe(state);
+        self.limit.describe(state);
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        self.guard.samples(name, samples);
+        self.limit.samples(name, samples);
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.guard.listen(listener.clone());
+        self.limit.listen(listener);
+    }
+
+    fn drill(&self, drill: &Drill) -> Result<(), DrillError> {
+        if let Drill::Reset = drill {
+            // One that cannot be reset has nothing to reset.
+            let _ = self.limit.drill(drill);
+        }
+        self.guard.drill(drill)
     }
 }
 

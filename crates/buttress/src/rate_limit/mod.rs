@@ -66,6 +66,7 @@
 //!   `INVALID_ARGUMENT`, without a time to come back.
 
 mod acquire;
+mod admission;
 mod algorithm;
 mod announce;
 mod builder;

@@ -198,6 +198,15 @@ impl RateLimiter {
         self.shared.events.listen(Arc::new(listener));
     }
 
+    /// Is there one for each key?
+    #[allow(dead_code)]
+    pub(crate) fn is_keyed(&self) -> bool {
+        #[cfg(feature = "keyed")]
+        return self.shared.keys.is_some();
+        #[cfg(not(feature = "keyed"))]
+        false
+    }
+
     /// Names a limiter that its owner did not.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {

@@ -66,7 +66,8 @@
 //!   sees. It has no part in the call's time.
 //! * Each attempt of a retry may be hedged; a failed one is the retry's business only when its hedge has failed, too.
 //! * The pool stands inside of the retry and of the hedge: each attempt asks it anew, and lands elsewhere if it can. What
-//!   stands further in is for each endpoint: it has a breaker of its own, and each call at it its own time limit.
+//!   stands further in is for each endpoint: it has a breaker and a rate limit of its own, and each call at it its own
+//!   time limit.
 //! * The retry stands outside of the breaker: each attempt is a call to it, and when it opens, what is left of the
 //!   attempts is not made. A failed response, and with it what it holds further in, is dropped before the retry waits.
 //! * Queue and rate limit stand inside of retry and hedge, so each attempt asks them again, and a wait between two

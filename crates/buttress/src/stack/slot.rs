@@ -6,7 +6,8 @@ use tower_layer::Identity;
 #[allow(unused_imports)]
 use super::{Attempts, Client, Kind};
 use crate::{
-    admission::MakeAdmission,
+    admission::{Both, MakeAdmission},
+    config::ConfigError,
     error::ErrorLayer,
     registry::{Policy, Registry},
 };
@@ -17,10 +18,11 @@ pub struct Place {
     name: Arc<str>,
     registry: Option<Registry>,
     attempt_limit: Option<Duration>,
-    #[cfg(all(feature = "http", feature = "rate-limit"))]
-    limiter: Option<crate::rate_limit::RateLimiter>,
     is_pooled: bool,
     guard: Option<Arc<dyn MakeAdmission>>,
+    limit: Option<Arc<dyn MakeAdmission>>,
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    limiter: Option<crate::rate_limit::RateLimiter>,
 }
 
 impl Place {
@@ -29,10 +31,11 @@ impl Place {
             name,
             registry: None,
             attempt_limit: None,
-            #[cfg(all(feature = "http", feature = "rate-limit"))]
-            limiter: None,
             is_pooled: false,
             guard: None,
+            limit: None,
+            #[cfg(all(feature = "http", feature = "rate-limit"))]
+            limiter: None,
         }
     }
 
@@ -57,13 +60,6 @@ impl Place {
         self.attempt_limit = limit;
     }
 
-    /// The limiter of the stack, if it has one.
-    #[cfg(all(feature = "http", feature = "rate-limit"))]
-    #[must_use]
-    pub fn limiter(&self) -> Option<&crate::rate_limit::RateLimiter> {
-        self.limiter.as_ref()
-    }
-
     /// Whether there are several endpoints further in, so that a policy that judges one of them has to be there for each.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
@@ -75,22 +71,45 @@ impl Place {
         self.is_pooled = true;
     }
 
-    /// What makes the breaker of each endpoint, if the stack has one.
+    /// What makes the breaker of each endpoint and its limit, if the stack has them.
     #[must_use]
     pub fn guard(&self) -> Option<Arc<dyn MakeAdmission>> {
-        let (make, limit) = (self.guard.clone()?, self.attempt_limit);
+        let (guard, limit, slow) = (self.guard.clone(), self.limit.clone(), self.attempt_limit);
+        if guard.is_none() {
+            return limit;
+        }
         Some(Arc::new(move |target: &str| {
-            let guard = make.make(target)?;
-            if let Some(limit) = limit {
-                guard.slow_after_if_unset(limit);
+            let made = |make: &Option<Arc<dyn MakeAdmission>>| {
+                make.as_ref().map(|make| make.make(target)).transpose()
+            };
+            let (Some(guard), limit) = (made(&guard)?, made(&limit)?) else {
+                return Err(ConfigError::one("guard", "nothing", "a breaker"));
+            };
+            if let Some(slow) = slow {
+                guard.slow_after_if_unset(slow);
             }
-            Ok(guard)
+            Ok(match limit {
+                Some(limit) => Arc::new(Both::new(guard, limit)),
+                None => guard,
+            })
         }))
+    }
+
+    /// Says what makes the limit of each endpoint.
+    pub fn set_limit(&mut self, limit: impl MakeAdmission + 'static) {
+        self.limit = Some(Arc::new(limit));
     }
 
     /// Says what makes the breaker of each endpoint.
     pub fn set_guard(&mut self, guard: impl MakeAdmission + 'static) {
         self.guard = Some(Arc::new(guard));
+    }
+
+    /// The limiter of the stack, if it has one.
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    #[must_use]
+    pub fn limiter(&self) -> Option<&crate::rate_limit::RateLimiter> {
+        self.limiter.as_ref()
     }
 
     /// Lists a policy, if the stack has a registry.
@@ -232,21 +251,6 @@ impl<K: Kind> Slot<K> for Option<crate::circuit_breaker::CircuitBreaker> {
     }
 }
 
-#[cfg(feature = "rate-limit")]
-impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
-    type Layer = crate::rate_limit::RateLimitLayer<K::Protocol>;
-
-    #[cfg(feature = "http")]
-    fn prepare(&self, place: &mut Place) {
-        place.limiter.clone_from(self);
-    }
-
-    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
-        settle!(self, place);
-        Self::Layer::new(self.clone(), kind.protocol().clone())
-    }
-}
-
 /// The pool of a stack, its breakers made.
 #[cfg(feature = "pool")]
 pub(super) fn pooled<T: Send + Sync + 'static>(
@@ -292,6 +296,28 @@ impl<P: Clone, M: Clone, T: Send + Sync + 'static, F: Clone> Slot<Client<P, M>>
     fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
         let (pool, address) = (pooled(&self.pool, place), self.address.clone());
         Self::Layer::new(pool, address, kind.protocol.clone(), kind.mode.clone())
+    }
+}
+
+#[cfg(feature = "rate-limit")]
+impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
+    type Layer = crate::rate_limit::RateLimitLayer<K::Protocol>;
+
+    fn prepare(&self, place: &mut Place) {
+        #[cfg(feature = "http")]
+        place.limiter.clone_from(self);
+        if let Some(limiter) = self.as_ref().filter(|limiter| !limiter.is_keyed()) {
+            place.set_limit(limiter.options());
+        }
+    }
+
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        if place.is_pooled() && self.as_ref().is_some_and(|limiter| !limiter.is_keyed()) {
+            // Each endpoint has one like it. One by key is for the calls, wherever they go.
+            return Self::Layer::new(None, kind.protocol().clone());
+        }
+        settle!(self, place);
+        Self::Layer::new(self.clone(), kind.protocol().clone())
     }
 }
 

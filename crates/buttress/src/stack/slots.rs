@@ -135,15 +135,6 @@ slots! {
             fn priority(queue: impl Into<Option<PriorityQueue>>) -> Option<PriorityQueue> = queue.into();
         }
 
-        rate_limit: RateLimitSlot = Identity [Option<RateLimiter> | Option<RateLimiter>] {
-            /// Lets so many calls through in so much time. `None` is off.
-            ///
-            /// A server whose limiter says what is [left](crate::rate_limit::RateLimiterBuilder::headers) says so in its
-            /// refusals, too. The service has to be [`Clone`], for calls that wait.
-            #[cfg(feature = "rate-limit")]
-            fn rate_limit(limiter: impl Into<Option<RateLimiter>>) -> Option<RateLimiter> = limiter.into();
-        }
-
         pool: PoolSlot = Identity [PoolSlot | Identity] {
             /// Sends each attempt to one of several endpoints: over HTTP a [`Pool`] whose endpoints are authorities or
             /// URIs, which are written into the request, or what [`Pool::addressed_by`] makes of another.
@@ -158,6 +149,19 @@ slots! {
             /// [`Pool::addressed_by`]: crate::pool::Pool::addressed_by
             #[cfg(feature = "pool")]
             fn pool<N>(pool: N) -> N where K: Calls = pool;
+        }
+
+        rate_limit: RateLimitSlot = Identity [Option<RateLimiter> | Option<RateLimiter>] {
+            /// Lets so many calls through in so much time. `None` is off.
+            ///
+            /// A server whose limiter says what is [left](crate::rate_limit::RateLimiterBuilder::headers) says so in its
+            /// refusals, too. The service has to be [`Clone`], for calls that wait.
+            ///
+            /// In a stack with a pool each endpoint has a limit of its own, with the options of this one, which is itself
+            /// never asked: an endpoint whose limit is used up is passed over, and nobody waits there. Where all are, the
+            /// call is refused, and told for how long. A limiter with keys is one for all endpoints.
+            #[cfg(feature = "rate-limit")]
+            fn rate_limit(limiter: impl Into<Option<RateLimiter>>) -> Option<RateLimiter> = limiter.into();
         }
 
         breaker: BreakerSlot = Identity [Option<CircuitBreaker> | Option<CircuitBreaker>] {

@@ -54,7 +54,7 @@ impl<P: Clone, M: Clone, S> Stack<Client<P, M>, S> {
     /// Puts the layers in their order, for a [`Pool`](crate::pool::Pool) whose endpoints are services of their own: the
     /// first half goes around the pool, the second around each endpoint.
     ///
-    /// Each [endpoint](Lower::endpoint) gets a breaker of its own, with the options of the stack's.
+    /// Each [endpoint](Lower::endpoint) gets a breaker and a rate limit of its own, with the options of the stack's.
     ///
     /// ```
     /// # #[cfg(all(feature = "circuit-breaker", feature = "retry", feature = "timeout"))] {
@@ -102,7 +102,7 @@ impl<P: Clone, M: Clone, S> Stack<Client<P, M>, S> {
 
 #[cfg(feature = "pool")]
 impl<L, P, M> Lower<L, P, M> {
-    /// An endpoint for the pool: its service with the layers around it, and its breaker.
+    /// An endpoint for the pool: its service with the layers around it, its breaker and its limit.
     pub fn endpoint<S>(
         &self,
         name: impl Into<std::sync::Arc<str>>,

@@ -191,6 +191,86 @@ async fn where_the_breaker_does_not_say_what_is_slow_the_attempts_limit_does_for
     assert_eq!(pool.snapshot().usable(), 1, "under a second is not slow");
 }
 
+#[cfg(feature = "rate-limit")]
+#[tokio::test(start_paused = true)]
+async fn each_endpoint_has_a_limit_of_its_own_and_is_passed_over_while_that_is_used_up() {
+    use crate::rate_limit::RateLimiter;
+    let (post, pool, registry) = (Post::default(), pool(&["one", "two"]), Registry::new());
+    let pattern = RateLimiter::per_second(3).build().expect("valid");
+    let client = Stack::new("x")
+        .registry(&registry)
+        .rate_limit(pattern.clone())
+        .circuit_breaker(breaker())
+        .pool(pool.addressed_by(address))
+        .build()
+        .service(post.clone());
+    // One has used up two of its three.
+    pool.drain("two");
+    for _ in 0..2 {
+        assert_eq!(client.clone().oneshot(Letter::default()).await, Ok("one"));
+    }
+    pool.resume("two");
+    for _ in 0..4 {
+        assert!(client.clone().oneshot(Letter::default()).await.is_ok());
+    }
+    assert_eq!((post.to("one"), post.to("two")), (3, 3));
+    let refused = client
+        .clone()
+        .oneshot(Letter::default())
+        .await
+        .expect_err("both used up");
+    let refused = refused.rejected().expect("refused");
+    assert_eq!(refused.kind(), RejectionKind::NoEndpoint);
+    assert!(
+        refused.retry_after() <= Some(ms(334)) && refused.retry_after() > Some(ms(300)),
+        "{refused:?}"
+    );
+    tokio::time::advance(ms(334)).await;
+    assert!(client.clone().oneshot(Letter::default()).await.is_ok());
+    // A limit says nothing about an endpoint.
+    let state = pool.snapshot();
+    assert!(state.endpoints.iter().all(|e| e.failed_for.is_none()) && state.failovers == 0);
+    assert_eq!(pattern.peek().remaining, 3, "it is never asked");
+    let seen = registry.snapshot();
+    assert!(
+        seen.at(&["x:one", "rateLimit"]).is_some() && seen.at(&["x:one", "circuitBreaker"]).is_some(),
+        "{seen}"
+    );
+    assert!(seen.at(&["x", "rateLimit"]).is_none());
+
+    // A call that the breaker refuses takes nothing of the limit, and one that the limit refuses no probe of the breaker.
+    tokio::time::advance(ms(2000)).await;
+    pool.drill("two", &Drill::ForceOpen).expect("a breaker");
+    for _ in 0..3 {
+        assert_eq!(client.clone().oneshot(Letter::default()).await, Ok("one"));
+    }
+    pool.drill("two", &Drill::Close).expect("a breaker");
+    for _ in 0..3 {
+        assert_eq!(client.clone().oneshot(Letter::default()).await, Ok("two"));
+    }
+}
+
+#[cfg(all(feature = "rate-limit", feature = "keyed"))]
+#[tokio::test(start_paused = true)]
+async fn a_limit_by_key_is_one_for_all_endpoints() {
+    use crate::rate_limit::RateLimiter;
+    let pool = pool(&["one", "two"]);
+    let limiter = RateLimiter::per_second(3).keyed().build().expect("valid");
+    let client = Stack::new("x")
+        .rate_limit(limiter)
+        .pool(pool.addressed_by(address))
+        .build()
+        .service(Post::default());
+    for _ in 0..3 {
+        assert!(client.clone().oneshot(Letter::default()).await.is_ok());
+    }
+    let refused = client.oneshot(Letter::default()).await.expect_err("used up");
+    assert_eq!(
+        refused.rejected().map(|r| r.kind()),
+        Some(RejectionKind::RateLimited)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_that_endpoints_failure() {
     let (post, pool, recover) = (Post::default(), pool(&["mad"]), Recover::new());
