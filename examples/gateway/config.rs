@@ -10,7 +10,7 @@ use buttress::{
 };
 use http::uri::{Authority, Scheme, Uri};
 
-use crate::token::AdminToken;
+use buttress_axum::admin::AdminToken;
 
 /// The front stack's name in `/state`.
 pub(crate) const FRONT: &str = "gateway";

@@ -51,7 +51,7 @@ impl Gateway {
         let admin = match config.admin {
             None => None,
             Some(address) => {
-                let router = admin::router(registry.clone(), export, config.admin_token, front.watch());
+                let router = admin::router(&registry, export, config.admin_token, front.watch());
                 let admin = Server::start(address, router).await;
                 Some(admin.map_err(|error| StartError::new("admin", address, error))?)
             }

@@ -19,7 +19,6 @@ mod headers;
 mod proxy;
 mod server;
 mod signals;
-mod token;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode, time::Duration};
 

@@ -1,100 +1,155 @@
-//! The operators' port: how things are, figures for Prometheus, and drills.
+//! The operators' routes: how things are, figures for Prometheus, and drills.
+//!
+//! ```
+//! use axum::Router;
+//! use buttress::{Registry, circuit_breaker::CircuitBreaker};
+//!
+//! let registry = Registry::new();
+//! registry.register("payments", &CircuitBreaker::new());
+//!
+//! let operators: Router = buttress_axum::admin(&registry).token("from the environment").into_router();
+//! # let _ = operators;
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | `GET /state` | every policy of the registry, as JSON |
+//! | `GET /metrics` | the same for Prometheus, in the OpenMetrics format (with the `prometheus` feature) |
+//! | `POST /circuit-breakers/{name}/open`, `force-open`, `close`, `reset` | does that to a breaker |
+//! | `POST /circuit-breakers/{name}/record?failures=10` | has it record outcomes; `successes=N` too |
+//!
+//! Drills are off, 403, unless there is a token; then they want it as `Authorization: Bearer`. What may be read is for
+//! everybody who reaches the port: let that be operators.
+//!
+//! An answer that is no success is `{"error":{"kind":..,"message":..}}`, and the message says what there is.
 
-use std::sync::Arc;
+mod answer;
+mod token;
+
+use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
     extract::{Path, RawQuery, Request, State},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
+#[cfg(feature = "prometheus")]
+use buttress::export::Export;
 use buttress::{
     Outcome, Registry, Verdict,
-    export::Export,
     outcome::Reason,
     registry::{Drill, DrillError},
     value::{Table, Value},
 };
+#[cfg(feature = "prometheus")]
+use http::header::CONTENT_TYPE;
 use http::{
     HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE},
 };
+#[cfg(feature = "prometheus")]
 use prometheus_client::{encoding::text, registry::Registry as Page};
 
-use crate::{answer, server::Stopping, token::AdminToken};
+pub use token::AdminToken;
 
 /// The most outcomes that one drill records.
 const MOST: u32 = 10_000;
 
+/// The operators' routes over the policies of `registry`.
+pub fn admin(registry: &Registry) -> Admin {
+    Admin {
+        registry: registry.clone(),
+        token: None,
+        #[cfg(feature = "prometheus")]
+        export: Export::of(registry),
+    }
+}
+
+/// The operators' routes being put together; see the [module](self).
+#[must_use = "it does nothing until it is a router"]
+pub struct Admin {
+    registry: Registry,
+    token: Option<AdminToken>,
+    #[cfg(feature = "prometheus")]
+    export: Export,
+}
+
+impl Admin {
+    /// Lets who has the token drill. `None`, or an empty one, lets nobody.
+    pub fn token(mut self, token: impl Into<AdminToken>) -> Self {
+        self.token = Some(token.into()).filter(AdminToken::is_some);
+        self
+    }
+
+    /// What `/metrics` shows, in place of all that the registry has under its own names.
+    #[cfg(feature = "prometheus")]
+    pub fn export(mut self, export: Export) -> Self {
+        self.export = export;
+        self
+    }
+
+    /// The routes, to be served on a port of their own, nested or merged. A path that is none of them is the other
+    /// router's business.
+    pub fn into_router<S>(self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let office = Office {
+            #[cfg(feature = "prometheus")]
+            page: {
+                let mut page = Page::default();
+                page.register_collector(Box::new(self.export));
+                Arc::new(page)
+            },
+            registry: self.registry,
+            token: self.token.map(Arc::new),
+        };
+        let drills = Router::new()
+            .route("/circuit-breakers/{name}/record", post(record))
+            .route("/circuit-breakers/{name}/{drill}", post(drill))
+            // Only where a route and its method are right: who asks for neither learns nothing of tokens.
+            .route_layer(middleware::from_fn_with_state(office.clone(), authorize));
+        let router = Router::new().route("/state", get(state));
+        #[cfg(feature = "prometheus")]
+        let router = router.route("/metrics", get(metrics));
+        router.merge(drills).with_state(office)
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("registry", &self.registry)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Clone)]
 struct Office {
     registry: Registry,
+    #[cfg(feature = "prometheus")]
     page: Arc<Page>,
     token: Option<Arc<AdminToken>>,
-    stopping: Stopping,
-}
-
-/// The routes of the operators' port.
-pub(crate) fn router(
-    registry: Registry,
-    export: Export,
-    token: Option<AdminToken>,
-    stopping: Stopping,
-) -> Router {
-    let mut page = Page::default();
-    page.register_collector(Box::new(export));
-    let office = Office {
-        registry,
-        page: Arc::new(page),
-        token: token.map(Arc::new),
-        stopping,
-    };
-    let drills = Router::new()
-        .route("/circuit-breakers/{name}/record", post(record))
-        .route("/circuit-breakers/{name}/{drill}", post(drill))
-        // Only where a route and its method are right: who asks for neither learns nothing of tokens.
-        .route_layer(middleware::from_fn_with_state(office.clone(), authorize));
-    Router::new()
-        .route("/healthz", get(health))
-        .route("/state", get(state))
-        .route("/metrics", get(metrics))
-        .merge(drills)
-        .fallback(async || {
-            let known = "GET /healthz, GET /state, GET /metrics, POST /circuit-breakers/{name}/{drill}";
-            answer::refusal(StatusCode::NOT_FOUND, "not_found", format!("There is {known}.")).into_response()
-        })
-        .method_not_allowed_fallback(async || {
-            let message = "This path does not know the method.";
-            answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
-        })
-        .with_state(office)
 }
 
 /// Lets in who knows the token.
 async fn authorize(State(office): State<Office>, request: Request, next: Next) -> Response {
     let Some(token) = &office.token else {
-        let message = "Drills are off: set `admin_token` in the configuration.";
-        return answer::refusal(StatusCode::FORBIDDEN, "drills_off", message).into_response();
+        let message = "Drills are off: no token has been set.";
+        return answer::refusal(StatusCode::FORBIDDEN, "drills_off", message);
     };
     let presented = request.headers().get(AUTHORIZATION);
     if presented.is_some_and(|value| token.admits(value.as_bytes())) {
         return next.run(request).await;
     }
-    let message = "Drills need `Authorization: Bearer` with the `admin_token` of the configuration.";
-    let mut response = answer::refusal(StatusCode::UNAUTHORIZED, "unauthorized", message).into_response();
-    let challenge = HeaderValue::from_static("Bearer realm=\"gateway\"");
+    let message = "Drills need `Authorization: Bearer` with the administrator's token.";
+    let mut response = answer::refusal(StatusCode::UNAUTHORIZED, "unauthorized", message);
+    let challenge = HeaderValue::from_static("Bearer realm=\"admin\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response
-}
-
-/// Whether it runs; while it drains, it wants no more traffic.
-async fn health(State(office): State<Office>) -> Response {
-    let (status, word) = match office.stopping.is() {
-        false => (StatusCode::OK, "ok"),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-    };
-    fresh(status, Table::new().with("status", word))
 }
 
 async fn state(State(office): State<Office>) -> Response {
@@ -102,14 +157,15 @@ async fn state(State(office): State<Office>) -> Response {
 }
 
 /// What Prometheus scrapes, in the OpenMetrics format.
+#[cfg(feature = "prometheus")]
 async fn metrics(State(office): State<Office>) -> Response {
     let mut text = String::new();
     if let Err(error) = text::encode(&mut text, &office.page) {
         tracing::error!(%error, "no metrics");
         let message = "The metrics cannot be written.";
-        return answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "no_metrics", message).into_response();
+        return answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "no_metrics", message);
     }
-    let mut response = text.into_response();
+    let mut response = axum::response::IntoResponse::into_response(text);
     for (name, value) in [
         (
             CONTENT_TYPE,
@@ -132,7 +188,7 @@ async fn drill(State(office): State<Office>, Path((name, drill)): Path<(String, 
         "reset" => Drill::Reset,
         _ => {
             let message = "There is open, force-open, close, reset, and record?failures=10.";
-            return answer::refusal(StatusCode::NOT_FOUND, "unknown_drill", message).into_response();
+            return answer::refusal(StatusCode::NOT_FOUND, "unknown_drill", message);
         }
     };
     office.carry_out(&name, &[drill])
@@ -145,7 +201,7 @@ async fn record(
 ) -> Response {
     match recorded(query.as_deref().unwrap_or_default()) {
         Ok(drills) => office.carry_out(&name, &drills),
-        Err(message) => answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message).into_response(),
+        Err(message) => answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message),
     }
 }
 
@@ -195,7 +251,7 @@ impl Office {
                 Err(DrillError::UnknownName { .. } | DrillError::Unsupported) => return self.unknown(),
                 Err(error) => {
                     let message = error.to_string();
-                    return answer::refusal(StatusCode::CONFLICT, "refused", message).into_response();
+                    return answer::refusal(StatusCode::CONFLICT, "refused", message);
                 }
             }
         }
@@ -212,19 +268,19 @@ impl Office {
         let mut known = self.registry.names();
         known.retain(|name| snapshot.at(&[name, "circuitBreaker"]).is_some());
         let message = match known.as_slice() {
-            [] => "There is no circuit breaker: the configuration has none.".to_owned(),
+            [] => "There is no circuit breaker.".to_owned(),
             known => format!(
                 "There is no such circuit breaker. There is: {}.",
                 known.join(", ")
             ),
         };
-        answer::refusal(StatusCode::NOT_FOUND, "unknown_name", message).into_response()
+        answer::refusal(StatusCode::NOT_FOUND, "unknown_name", message)
     }
 }
 
 /// JSON that is true now and not to be kept.
 fn fresh(status: StatusCode, value: impl Into<Value>) -> Response {
-    let mut response = answer::json(status, value).into_response();
+    let mut response = answer::json(status, value);
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
