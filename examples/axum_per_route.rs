@@ -4,6 +4,7 @@
 //! What both have in common is around all routes.
 //!
 //! `cargo run -p buttress-examples --bin axum_per_route`
+#![allow(clippy::print_stdout)]
 
 use std::{error::Error, net::SocketAddr};
 

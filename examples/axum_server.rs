@@ -1,6 +1,7 @@
 //! An axum server with one line more: limits of time and rate, trace-ids, metrics, panics as 500, and a port for operators.
 //!
 //! `cargo run -p buttress-examples --bin axum_server`
+#![allow(clippy::print_stdout)]
 
 use std::{error::Error, time::Duration};
 

@@ -1,6 +1,7 @@
 //! Layers of one's own, in three places: inside of a stack, outside of it, and one that refuses calls as ours do.
 //!
 //! `cargo run -p buttress-examples --bin custom_layer`
+#![allow(clippy::print_stdout)]
 
 use std::{
     error::Error,

@@ -4,6 +4,7 @@
 //! own, with its own idea of what may be repeated and by which name a call goes, comes second.
 //!
 //! `cargo run -p buttress-examples --bin custom_protocol`
+#![allow(clippy::print_stdout)]
 
 use std::{error::Error, io};
 

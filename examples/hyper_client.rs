@@ -1,6 +1,7 @@
 //! hyper-util's client, protected. The server of the demonstration fails every second call.
 //!
 //! `cargo run -p buttress-examples --bin hyper_client`
+#![allow(clippy::print_stdout)]
 
 use std::{
     convert::Infallible,
@@ -61,7 +62,7 @@ async fn flaky_server() -> Result<String, std::io::Error> {
     let address = listener.local_addr()?;
     let answer = |_| async {
         let mut response = Response::new(Full::new(Bytes::from_static(b"rain")));
-        if CALLS.fetch_add(1, Relaxed) % 2 == 0 {
+        if CALLS.fetch_add(1, Relaxed).is_multiple_of(2) {
             *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
         }
         Ok::<_, Infallible>(response)

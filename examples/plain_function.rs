@@ -1,6 +1,7 @@
 //! Neither HTTP nor gRPC: a database call, through a stack and through single policies.
 //!
 //! `cargo run -p buttress-examples --bin plain_function`
+#![allow(clippy::print_stdout)]
 
 use std::{error::Error, io, time::Duration};
 

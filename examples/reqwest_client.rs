@@ -1,6 +1,7 @@
 //! reqwest with every layer around requests, and a breaker and a limit of time around connecting.
 //!
 //! `cargo run -p buttress-examples --bin reqwest_client`
+#![allow(clippy::print_stdout)]
 
 use std::{error::Error, time::Duration};
 

@@ -1,6 +1,7 @@
 //! A stack as a middleware of `reqwest_middleware`: where requests are made, nothing changes.
 //!
 //! `cargo run -p buttress-examples --bin reqwest_middleware`
+#![allow(clippy::print_stdout)]
 
 use std::{error::Error, time::Duration};
 
@@ -40,7 +41,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Three attempts, three failures: the breaker opens.
     let failed = client.get(format!("{server}/down")).send().await?;
     println!("/down: {}", failed.status());
-    let error = client.get(format!("{server}/balance")).send().await.unwrap_err();
+    let error = client
+        .get(format!("{server}/balance"))
+        .send()
+        .await
+        .expect_err("refused");
     let refusal = Rejected::find(&error).ok_or("the breaker should have refused")?;
     println!("not asked: {refusal}");
     assert_eq!(metrics.snapshot().outcomes.success, 1);

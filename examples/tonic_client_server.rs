@@ -1,6 +1,7 @@
 //! gRPC with a stack on both sides: a tonic server, and a generated client over a protected channel.
 //!
 //! `cargo run -p buttress-examples --bin tonic_client_server`
+#![allow(clippy::print_stdout)]
 
 mod greeter;
 
@@ -51,13 +52,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", reply.into_inner().text);
 
     // Three attempts, three failures: the breaker opens. From then on nobody is asked.
-    let status = client.greet(greeter::request("Nobody")).await.unwrap_err();
+    let status = client
+        .greet(greeter::request("Nobody"))
+        .await
+        .expect_err("refused");
     println!("{:?}: {}", status.code(), status.message());
     assert_eq!(
         (status.code(), status.message()),
         (Code::Unavailable, "nobody is in")
     );
-    let status = client.greet(greeter::request("Ann")).await.unwrap_err();
+    let status = client.greet(greeter::request("Ann")).await.expect_err("refused");
     let refusal = buttress_tonic::rejected(&status).ok_or("the breaker should have refused")?;
     println!("not asked: {refusal}");
     assert!(buttress_tonic::retry_after(&status).is_some());

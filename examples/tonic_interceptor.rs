@@ -2,6 +2,7 @@
 //! end is told to the breakers by a layer below.
 //!
 //! `cargo run -p buttress-examples --bin tonic_interceptor`
+#![allow(clippy::print_stdout)]
 
 mod greeter;
 
@@ -56,18 +57,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut client = GreeterClient::with_interceptor(channel, interceptor);
 
     client.greet(greeter::request("Ann")).await?;
-    let failed = client.greet(greeter::request("Nobody")).await.unwrap_err();
+    let failed = client
+        .greet(greeter::request("Nobody"))
+        .await
+        .expect_err("nobody is in");
     println!("{:?}: {}", failed.code(), failed.message());
 
     // One failure is all that this breaker stands. The interceptor knows.
-    let open = client.greet(greeter::request("Ann")).await.unwrap_err();
+    let open = client.greet(greeter::request("Ann")).await.expect_err("refused");
     println!("{:?}: {}", open.code(), open.message());
     assert!(buttress_tonic::retry_after(&open).is_some());
 
     // And when the breaker is closed, there is the limit: two calls were made, a third may be.
     breakers.reset_all();
     client.greet(greeter::request("Ann")).await?;
-    let limited = client.greet(greeter::request("Ann")).await.unwrap_err();
+    let limited = client.greet(greeter::request("Ann")).await.expect_err("refused");
     println!("{:?}: {}", limited.code(), limited.message());
     assert_eq!(limited.code(), Code::ResourceExhausted);
     Ok(())

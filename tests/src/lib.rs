@@ -7,6 +7,7 @@
 pub mod bodies;
 pub mod books;
 pub mod echo;
+pub mod interop;
 pub mod pipe;
 pub mod reqwest_view;
 pub mod scripted;

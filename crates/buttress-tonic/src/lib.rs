@@ -44,7 +44,8 @@
 //! What a layer refuses reaches the caller as a [`tonic::Status`] with the code of the refusal, a message that names no
 //! policy, and when to come again: in the metadata (`grpc-retry-pushback-ms`, `retry-after`) and as
 //! `google.rpc.RetryInfo` in the details. On a client it is a [`StatusLayer`] that makes it, and the [`Rejected`] is the
-//! status's source, where [`rejected`] finds it; on a server it is a [`StatusResponder`].
+//! status's source, where [`rejected`] finds it; on a server it is a [`StatusResponder`]. A stream that is cut off ends in
+//! such a status, too.
 //!
 //! ```
 //! use buttress::{Rejected, RejectionKind};
@@ -66,8 +67,7 @@
 //!
 //! # Health
 //!
-//! `buttress::pool::HealthCheck` asks `grpc.health.v1.Health` over any channel, without generated code; what answers,
-//! `tonic-health` for one, is the server's choice.
+//! A pool of channels asks each by [`health_check`]; what answers there, `tonic-health` for one, is the server's choice.
 //!
 //! # What tonic does by itself
 //!
@@ -84,13 +84,17 @@ mod respond;
 mod retry_info;
 mod start;
 mod status;
+mod status_body;
+mod trailers;
 
-pub use body::TonicBody;
+pub use body::{TonicBody, health_check};
 #[cfg(feature = "server")]
 pub use peer::{PeerLayer, PeerService};
 pub use respond::StatusResponder;
 pub use start::{ClientStart, ServerStart, client, server};
 pub use status::{StatusFuture, StatusLayer, StatusService, rejected, retry_after, status};
+pub use status_body::StatusBody;
+pub use trailers::{TrailersBody, TrailersFuture, TrailersLayer, TrailersService};
 
 #[cfg(doc)]
 use buttress::Rejected;

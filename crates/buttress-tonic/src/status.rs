@@ -1,17 +1,18 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use buttress::{BoxError, Rejected, SplitError, http::Responder};
+use http::Response;
 use pin_project_lite::pin_project;
 use tonic::Status;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{StatusResponder, retry_info};
+use crate::{StatusBody, StatusResponder, retry_info};
 
 /// The status that a refusal is: its code, a message that names no policy, when to come again in the metadata and in the
 /// details, and the refusal itself as the [source](std::error::Error::source).
@@ -58,6 +59,8 @@ pub fn retry_after(status: &Status) -> Option<Duration> {
 /// Makes a [`Status`] of every error that comes by: the [status of a refusal](status()), else what tonic itself makes of
 /// the error. It stands outermost on a client, where generated code takes statuses as they are.
 ///
+/// The errors of a response's body become statuses in the same way, so that a stream that is cut off says by what.
+///
 /// An error from `poll_ready`, which generated clients make `UNKNOWN` of, is kept for the call, and returned by that.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusLayer {
@@ -97,12 +100,12 @@ impl<S: Clone> Clone for StatusService<S> {
     }
 }
 
-impl<S, Request> Service<Request> for StatusService<S>
+impl<S, Request, B> Service<Request> for StatusService<S>
 where
-    S: Service<Request>,
+    S: Service<Request, Response = Response<B>>,
     S::Error: SplitError<Inner: Into<BoxError>>,
 {
-    type Response = S::Response;
+    type Response = Response<StatusBody<B>>;
     type Error = Status;
     type Future = StatusFuture<S::Future>;
 
@@ -137,7 +140,16 @@ where
 {
     match error.split() {
         Ok(rejected) => status(&rejected),
-        Err(error) => Status::from_error(error.into()),
+        Err(error) => status_of_error(error.into()),
+    }
+}
+
+/// What tonic makes of an error, if there is no refusal in it.
+#[cold]
+pub(crate) fn status_of_error(error: BoxError) -> Status {
+    match Rejected::find(&*error) {
+        Some(rejected) => status(rejected),
+        None => Status::from_error(error),
     }
 }
 
@@ -159,17 +171,24 @@ pin_project! {
     }
 }
 
-impl<F, R, E> Future for StatusFuture<F>
+impl<F, B, E> Future for StatusFuture<F>
 where
-    F: Future<Output = Result<R, E>>,
+    F: Future<Output = Result<Response<B>, E>>,
     E: SplitError<Inner: Into<BoxError>>,
 {
-    type Output = Result<R, Status>;
+    type Output = Result<Response<StatusBody<B>>, Status>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Called { future } => future.poll(cx).map_err(status_of),
+            StateProjection::Called { future } => {
+                let result = ready!(future.poll(cx));
+                Poll::Ready(
+                    result
+                        .map(|response| response.map(StatusBody::new))
+                        .map_err(status_of),
+                )
+            }
             StateProjection::Unready { status } => match status.take() {
                 Some(status) => Poll::Ready(Err(status)),
                 None => panic!("`StatusFuture` polled after it was ready"),
@@ -260,7 +279,9 @@ mod tests {
     async fn a_status_of_the_service_and_a_broken_transport_stay_what_they_are() {
         let call = |error: fn() -> Error<BoxError>| async move {
             let service =
-                StatusLayer::new().layer(service_fn(move |()| async move { Err::<(), _>(error()) }));
+                StatusLayer::new().layer(service_fn(
+                    move |()| async move { Err::<Response<()>, _>(error()) },
+                ));
             service.oneshot(()).await.expect_err("an error")
         };
         let own = call(|| Error::Inner(Status::not_found("nobody").into())).await;
@@ -279,9 +300,9 @@ mod tests {
     struct Unready;
 
     impl Service<()> for Unready {
-        type Response = ();
+        type Response = Response<()>;
         type Error = BoxError;
-        type Future = std::future::Ready<Result<(), BoxError>>;
+        type Future = std::future::Ready<Result<Response<()>, BoxError>>;
 
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
             Poll::Ready(Err(limited().into()))
