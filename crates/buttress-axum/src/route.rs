@@ -11,6 +11,9 @@ use tower_layer::Identity;
 
 /// A judgement that knows the route of a request too: the pattern that axum has matched, `/users/{id}`.
 ///
+/// There is none for a fallback, nor for what is below a `nest_service`: axum does not tell. A nested `Router` has the
+/// whole pattern.
+///
 /// ```
 /// use buttress::{Http, Stack, http::StatusVerdict};
 /// use buttress_axum::ByRoute;
