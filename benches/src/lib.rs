@@ -29,6 +29,7 @@ pub mod allocations;
 pub mod catalogue;
 pub mod drive;
 pub mod floor;
+pub mod loopback;
 pub mod measure;
 pub mod report;
 pub mod service;

@@ -130,15 +130,14 @@ where
                 .or_insert_with(|| after.into());
         }
         // What else the layers further in have said in the headers of theirs, such as a request-id or what is left of a
-        // limit, is the operator's to say; what describes their body goes with it.
-        for (name, value) in response.headers() {
-            let of_the_body = [
-                http::header::CONTENT_TYPE,
-                http::header::CONTENT_LENGTH,
-                http::header::RETRY_AFTER,
-            ];
-            if !of_the_body.contains(name) && !answer.headers().contains_key(name) {
-                answer.headers_mut().append(name.clone(), value.clone());
+        // limit, stands beside it. What is about their body goes with that.
+        for name in response.headers().keys() {
+            let of_the_body =
+                name.as_str().starts_with("content-") || name == http::header::TRANSFER_ENCODING;
+            if !of_the_body && !answer.headers().contains_key(name) {
+                for value in response.headers().get_all(name) {
+                    answer.headers_mut().append(name, value.clone());
+                }
             }
         }
         answer.extensions_mut().insert(rejected);
