@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p buttress-benches --bin compare          # nanoseconds, allocations, sizes
 //! cargo run --release -p buttress-benches --bin instructions     # instructions a call, by callgrind
+//! cargo run --release -p buttress-benches --bin loopback         # servers over loopback, a whole stack against none
 //! ```
 //!
 //! # What is compared

@@ -61,7 +61,7 @@ impl Load {
                         let io = TokioIo::new(TcpStream::connect(address).await?);
                         let (sender, connection) = http1::handshake(io).await?;
                         tokio::spawn(connection);
-                        Ok::<_, BoxError>(sender)
+                        Ok::<_, Box<dyn Error>>(sender)
                     })?;
                     let request = Request::get("/users/7").header("host", address.to_string());
                     let request = request.body(Empty::<Bytes>::new())?;
@@ -78,7 +78,7 @@ impl Load {
                         let io = TokioIo::new(TcpStream::connect(address).await?);
                         let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
                         tokio::spawn(connection);
-                        Ok::<_, BoxError>(sender)
+                        Ok::<_, Box<dyn Error>>(sender)
                     })?;
                     for _ in 0..STREAMS {
                         let request = Request::get(&uri).body(Empty::<Bytes>::new())?;
