@@ -30,7 +30,7 @@
 //!   the key of limits.
 //! * [`RejectionLayer`] has refusals answered by anything that is [`IntoResponse`](axum::response::IntoResponse).
 //! * [`PeerLayer`] hands on the address of the peer from axum's `ConnectInfo`, for limits by address.
-//! * [`admin`] is a router with `/state`, `/metrics` (with the `prometheus` feature), and drills for who has the token.
+//! * [`admin()`] is a router with `/state`, `/metrics` (with the `prometheus` feature), and drills for who has the token.
 //!
 //! # Where a stack goes
 //!
