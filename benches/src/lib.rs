@@ -5,6 +5,7 @@
 //! cargo run --release -p buttress-benches --bin instructions     # instructions a call, by callgrind
 //! cargo run --release -p buttress-benches --features simulation --bin balance    # how well balancers balance
 //! benches/losses.sh                                              # what a killed upstream costs, beside nginx
+//! cargo run --release -p buttress-benches --bin loopback         # servers over loopback, a whole stack against none
 //! ```
 //!
 //! # What is compared
@@ -34,6 +35,7 @@ pub mod balance;
 pub mod catalogue;
 pub mod drive;
 pub mod floor;
+pub mod loopback;
 pub mod measure;
 #[cfg(feature = "simulation")]
 pub mod overload;

@@ -11,10 +11,11 @@ use buttress::{
 };
 use http::uri::{Authority, Scheme, Uri};
 
+use buttress_axum::admin::AdminToken;
+
 use crate::{
     endpoints::{self, Endpoints},
     routes::{Route, Routes},
-    token::AdminToken,
 };
 
 /// The front stack's name in `/state`.

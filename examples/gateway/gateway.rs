@@ -58,7 +58,13 @@ impl Gateway {
         let admin = match config.admin {
             None => None,
             Some(address) => {
-                let router = admin::router(registry.clone(), pool, export, config.admin_token, front.watch());
+                let router = admin::router(
+                    &registry,
+                    pool.as_ref(),
+                    export,
+                    config.admin_token,
+                    front.watch(),
+                );
                 let admin = Server::start(address, router).await;
                 Some(admin.map_err(|error| StartError::new("admin", address, error))?)
             }

@@ -21,7 +21,6 @@ mod proxy;
 mod routes;
 mod server;
 mod signals;
-mod token;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode, time::Duration};
 

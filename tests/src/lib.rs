@@ -1,4 +1,4 @@
-//! What the tests in `tests/` share: servers on real sockets, and a view of reqwest.
+//! What the tests in `tests/` share: servers on real sockets.
 //!
 //! Every server listens on a port of its own of 127.0.0.1 and lives in tasks of the test's runtime, so it ends with
 //! the test. What a test waits for it is told through a channel; nothing here sleeps.
@@ -7,8 +7,8 @@
 pub mod bodies;
 pub mod books;
 pub mod echo;
+pub mod interop;
 pub mod pipe;
-pub mod reqwest_view;
 pub mod scripted;
 pub mod server;
 pub mod watch;

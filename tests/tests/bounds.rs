@@ -8,7 +8,7 @@ use axum::{
     routing::{MethodRouter, Route},
 };
 use buttress::{
-    Grpc, Http, Outcome, Plain, Stack,
+    ErrorLayer, Grpc, Http, Outcome, Plain, Stack,
     circuit_breaker::CircuitBreaker,
     hedge::Hedge,
     http::{ClassifyHead, ReplayBody, ResponseHead, StatusVerdict},
@@ -20,10 +20,10 @@ use buttress::{
     stack::{FullClient, FullServer},
     trace_id::TraceId,
 };
+use buttress_reqwest::ReqwestService;
 use buttress_tests::{
     bodies::{self, Taking},
     echo::{Echo, EchoClient, EchoServer},
-    reqwest_view::ReqwestView,
     server,
 };
 use bytes::Bytes;
@@ -263,13 +263,33 @@ async fn tonic_takes_a_stack_on_both_sides() {
 }
 
 #[tokio::test]
+async fn what_the_hosts_crates_begin_can_be_finished_named_and_shared() {
+    for_axum(server!(buttress_axum::server("s")).build());
+    for_axum(buttress_axum::RejectionLayer::new(
+        |_: &buttress::Rejected| "not now",
+    ));
+    for_axum(buttress_axum::PeerLayer::new());
+    for_tonic_server(server!(buttress_tonic::server("s")).build());
+    let named: FullClient<Grpc, buttress_tonic::TonicBody, ErrorLayer, buttress_tonic::StatusLayer> =
+        client!(buttress_tonic::client("s")).full().build();
+    let service = named.service(channel());
+    let _ = EchoClient::with_interceptor(for_generated_client(service.clone()), Ok);
+    let _ = EchoClient::new(service);
+    let named: FullClient<Http, buttress_reqwest::ReqwestBody> =
+        client!(buttress_reqwest::client("s")).full().build();
+    for_all::<_, Request<reqwest::Body>>(named.service(buttress_reqwest::service(reqwest::Client::new())));
+    let _: FullServer<Http<buttress_axum::ByRoute>> = server!(buttress_axum::server("s")).full().build();
+    let _: FullServer<Grpc, buttress_tonic::StatusResponder, ErrorLayer, buttress_tonic::TrailersLayer> =
+        server!(buttress_tonic::server("s")).full().build();
+}
+
+#[tokio::test]
 async fn http_clients_take_a_stack_and_hyper_serves_one() {
     // No policy that calls again: the body is what it was.
     let stack = || common!(Stack::http_client("s")).build();
     for_all::<_, Request<Full<Bytes>>>(stack().service(hyper::<Full<Bytes>>()));
     for_all::<_, Request<axum::body::Body>>(stack().service(hyper::<axum::body::Body>()));
-    for_all::<_, Request<reqwest::Body>>(stack().service(ReqwestView::new(reqwest::Client::new())));
-    for_all::<_, Request<String>>(stack().service(ReqwestView::new(reqwest::Client::new())));
+    for_all::<_, Request<reqwest::Body>>(stack().service(buttress_reqwest::service(reqwest::Client::new())));
     // With one, it is one of three.
     for_all::<_, Request<Full<Bytes>>>(
         client!(Stack::http_client("s"))
@@ -287,7 +307,7 @@ async fn http_clients_take_a_stack_and_hyper_serves_one() {
         client!(Stack::http_client("s"))
             .request_body(reqwest::Body::wrap)
             .build()
-            .service(ReqwestView::new(reqwest::Client::new())),
+            .service(buttress_reqwest::service(reqwest::Client::new())),
     );
     type Boxed = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
     for_all::<_, Request<Boxed>>(client!(Stack::http_client("s")).build().service(hyper::<Boxed>()));
@@ -335,7 +355,7 @@ impl ClassifyHead for Lenient {
 struct Named {
     _grpc: <FullClient<Grpc, Taking<tonic::body::Body>> as Layer<Channel>>::Service,
     _hyper: <FullClient<Http<Lenient>, Bare> as Layer<Hyper<Replayed>>>::Service,
-    _reqwest: <FullClient<Http, Taking<reqwest::Body, Full<Bytes>>> as Layer<ReqwestView>>::Service,
+    _reqwest: <FullClient<Http, Taking<reqwest::Body, Full<Bytes>>> as Layer<ReqwestService>>::Service,
     _plain: <FullClient<Plain> as Layer<Answering>>::Service,
     _api: FullServer<Http>,
     _services: FullServer<Grpc>,
@@ -363,7 +383,7 @@ async fn whole_stacks_have_types_that_can_be_named() {
             .request_body::<fn(_) -> _>(reqwest::Body::wrap)
             .full()
             .build()
-            .service(ReqwestView::new(reqwest::Client::new())),
+            .service(buttress_reqwest::service(reqwest::Client::new())),
         _plain: client!(Stack::new("s"))
             .full()
             .build()

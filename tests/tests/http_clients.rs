@@ -1,4 +1,4 @@
-//! HTTP clients under a stack: hyper-util's over HTTP/1 and HTTP/2, and reqwest through a view; on the other end of
+//! HTTP clients under a stack: hyper-util's over HTTP/1 and HTTP/2, and reqwest; on the other end of
 //! the socket an upstream that is played frame by frame.
 
 use std::{net::SocketAddr, time::Duration};
@@ -14,7 +14,6 @@ use buttress::{
 };
 use buttress_tests::{
     books::{Books, CANCELLED, Ends, FAILURE, NEUTRAL, NOTHING, SUCCESS, THROTTLED},
-    reqwest_view::ReqwestView,
     scripted::{Upstream, Version, status},
     server, soon,
 };
@@ -69,7 +68,7 @@ fn hyper(version: Version) -> legacy::Client<HttpConnector, ReplayBody<Full<Byte
 fn clients(breaker: &CircuitBreaker, metrics: &Metrics) -> [(Version, Client); 3] {
     let stack = || stack(breaker, metrics);
     let reqwest = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let reqwest = ReqwestView::new(reqwest)
+    let reqwest = buttress_reqwest::service(reqwest)
         .map_request(|request: Request<ReplayBody<Full<Bytes>>>| request.map(reqwest::Body::wrap));
     [
         (Version::Http1, boxed(stack().service(hyper(Version::Http1)))),

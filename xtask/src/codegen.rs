@@ -14,11 +14,18 @@ struct Protocol {
     generated: &'static str,
 }
 
-const PROTOCOLS: &[Protocol] = &[Protocol {
-    protos: "tests/proto",
-    files: &["echo.proto"],
-    generated: "tests/src/generated",
-}];
+const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        protos: "tests/proto",
+        files: &["echo.proto", "interop.proto"],
+        generated: "tests/src/generated",
+    },
+    Protocol {
+        protos: "examples/proto",
+        files: &["greeter.proto"],
+        generated: "examples/proto/generated",
+    },
+];
 
 pub(crate) fn write() -> Result<(), Box<dyn Error>> {
     for protocol in PROTOCOLS {

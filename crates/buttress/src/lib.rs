@@ -67,6 +67,9 @@
 //! `keyed` (default) adds policies by key; `serde` adds configuration from files and snapshots as serde data;
 //! `tower-retry` makes a `Retry` a policy of tower's own retry layer.
 //!
+//! Hosts whose own types are needed have crates of their own: `buttress-axum`, `buttress-tonic`, `buttress-reqwest`,
+//! and `buttress-opentelemetry`.
+//!
 //! # Vocabulary
 //!
 //! * [`Rejected`]: every local refusal, in 32 bytes. [`Error<E>`] is a rejection or the service's own error;

@@ -89,7 +89,7 @@ fn only_the_token_lets_anyone_drill() {
         assert_eq!(response.status, 401, "{fields}");
         assert_eq!(
             response.head.get("www-authenticate"),
-            Some("Bearer realm=\"gateway\""),
+            Some("Bearer realm=\"admin\""),
             "{fields}"
         );
         // Not even whether there is such a breaker.

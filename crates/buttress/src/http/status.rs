@@ -54,6 +54,13 @@ pub trait ClassifyHead {
     /// A success is so only once the body has ended well (and is then [`Outcome::SUCCESS`]); any other verdict
     /// is final. Where the outcome names no [`retry_after`](Outcome::retry_after), that of the headers is added.
     fn classify(&self, head: ResponseHead<'_>) -> Outcome;
+
+    /// The route that a request has been matched with, if a router outside has left it in the request's extensions:
+    /// the pattern, of which there are few, never the path. It is a [`MatchedRoute`](super::MatchedRoute), unless a
+    /// host's own judgement knows where else to look.
+    fn route<'a>(&self, extensions: &'a http::Extensions) -> Option<&'a str> {
+        extensions.get::<super::MatchedRoute>().map(|route| &*route.0)
+    }
 }
 
 impl<F: Fn(ResponseHead<'_>) -> Outcome> ClassifyHead for F {
@@ -195,9 +202,9 @@ impl<B, C> BodyProtocol<http::Response<B>> for Http<C> {
 }
 
 /// Repeatable are the idempotent methods (RFC 9110, section 9.2.2) and whatever has an `Idempotency-Key`. The
-/// context travels in the extensions, and so does the route, if whoever knows it puts a
-/// [`MatchedRoute`](super::MatchedRoute) there.
-impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
+/// context travels in the extensions. The route is what the judgement [finds there](ClassifyHead::route): only a
+/// router knows it.
+impl<B, C: ClassifyHead> RequestProtocol<http::Request<B>> for Http<C> {
     fn repeatable(&self, request: &http::Request<B>) -> bool {
         let key = || request.headers().get(&IDEMPOTENCY_KEY);
         request.method().is_idempotent() || key().is_some_and(|key| !key.is_empty())
@@ -219,9 +226,9 @@ impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
         Ok(())
     }
 
+    #[inline]
     fn route<'a>(&self, request: &'a http::Request<B>) -> Option<&'a str> {
-        let route = request.extensions().get::<super::MatchedRoute>();
-        route.map(|route| &*route.0)
+        self.classify.route(request.extensions())
     }
 
     fn say_attempt(&self, request: &mut http::Request<B>, attempt: u32) {

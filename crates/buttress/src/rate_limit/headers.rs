@@ -31,7 +31,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{KeyBy, KeyProtocol, Quota, QuotaProtocol, RateLimiter, key::Key, shared::Shared};
 use crate::{
     error::{Rejected, RejectionKind},
-    http::{Grpc, Http, PeerAddr, Responder},
+    http::{ClassifyHead, Grpc, Http, PeerAddr, Responder},
     outcome::RequestProtocol,
 };
 
@@ -176,7 +176,7 @@ impl<B, C> QuotaProtocol<http::Response<B>> for Grpc<C> {
     }
 }
 
-impl<B, C> KeyProtocol<http::Request<B>> for Http<C> {
+impl<B, C: ClassifyHead> KeyProtocol<http::Request<B>> for Http<C> {
     fn key<'a>(&self, by: &KeyBy, request: &'a http::Request<B>) -> Option<Key<'a>> {
         key_of(self, by, request)
     }

@@ -12,8 +12,9 @@ use crate::{
 };
 
 impl TraceId {
-    /// The context of a request that came in.
-    pub(super) fn arrive<P, Request>(&self, protocol: &P, request: &mut Request) -> CallContext
+    /// The context of a request that came in, read from it as an [inbound](super::TraceIdLayer::inbound) layer does:
+    /// for hosts that let one look at a request but have no place for a layer. It is not put into the request.
+    pub fn read_request<P, Request>(&self, protocol: &P, request: &mut Request) -> CallContext
     where
         P: Carrier<Request>,
     {

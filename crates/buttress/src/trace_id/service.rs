@@ -89,7 +89,7 @@ where
         let Some(policy) = &self.policy else {
             return TraceIdFuture::untraced(self.inner.call(request), self.protocol.clone());
         };
-        let context = policy.arrive(&self.protocol, &mut request);
+        let context = policy.read_request(&self.protocol, &mut request);
         let token = policy.tell(&self.protocol, &request, &context, true);
         // Layers further in look into the request, a handler looks around itself: it gets both.
         let answers = policy.answers();

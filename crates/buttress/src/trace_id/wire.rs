@@ -11,7 +11,7 @@ use super::{
 use crate::{
     context::Trace,
     error::Rejected,
-    http::{Grpc, Http},
+    http::{ClassifyCode, ClassifyHead, Grpc, Http},
 };
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -133,9 +133,9 @@ fn value_of(value: Bytes) -> Option<HeaderValue> {
 }
 
 macro_rules! in_headers {
-    ($($Protocol:ident)*) => {$(
+    ($($Protocol:ident: $Judge:ident)*) => {$(
         /// In the headers `traceparent`, `tracestate` and `x-request-id`.
-        impl<B, C> Carrier<Request<B>> for $Protocol<C> {
+        impl<B, C: $Judge> Carrier<Request<B>> for $Protocol<C> {
             const CARRIES: bool = true;
 
             fn receive(&self, request: &mut Request<B>) -> Received {
@@ -186,4 +186,4 @@ macro_rules! in_headers {
     )*};
 }
 
-in_headers! { Http Grpc }
+in_headers! { Http: ClassifyHead Grpc: ClassifyCode }

@@ -8,7 +8,7 @@ use super::{BodyMode, ReplayBody, SavedRequest};
 use crate::{
     context::CallContext,
     error::BoxError,
-    http::{Grpc, Http},
+    http::{ClassifyCode, ClassifyHead, Grpc, Http},
     outcome::RequestProtocol,
     replay::{Again, Replay},
 };
@@ -20,10 +20,11 @@ fn again<M: BodyMode<B>, B>(mode: &M, saved: &SavedRequest) -> Option<Request<M:
 
 /// What both protocols do, with a body that nobody has wrapped and with one that somebody has.
 macro_rules! replayed {
-    ($($(#[$meta:meta])* $Protocol:ident)*) => {$(
+    ($($(#[$meta:meta])* $Protocol:ident: $Judge:ident)*) => {$(
         $(#[$meta])*
         impl<B, C, M> Replay<Request<B>, M> for $Protocol<C>
         where
+            C: $Judge,
             B: Body<Data = Bytes> + Unpin,
             B::Error: Into<BoxError>,
             M: BodyMode<B>,
@@ -34,6 +35,7 @@ macro_rules! replayed {
         /// A body that a layer further out has wrapped already.
         impl<B, C, M> Replay<Request<ReplayBody<B>>, Again<M>> for $Protocol<C>
         where
+            C: $Judge,
             B: Body<Data = Bytes> + Unpin,
             B::Error: Into<BoxError>,
             M: BodyMode<B>,
@@ -81,7 +83,7 @@ macro_rules! replayed {
 
 replayed! {
     /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `x-retry-attempt`.
-    Http
+    Http: ClassifyHead
     /// The body goes through a [`ReplayBody`]. An attempt after the first is told by `grpc-previous-rpc-attempts`.
-    Grpc
+    Grpc: ClassifyCode
 }

@@ -60,6 +60,16 @@ where
 }
 
 impl TraceId {
+    /// Writes the ids into a request that is going out, as the [attempt's layer](Self::attempt_layer_for) does: for
+    /// hosts that let one change a request but have no place for a layer, as gRPC's interceptors.
+    pub fn write<P, Request>(&self, protocol: &P, request: &mut Request)
+    where
+        P: Carrier<Request>,
+    {
+        // There is nothing that the attempt's span could be around.
+        drop(self.attempt(protocol, request));
+    }
+
     /// Writes the ids into the request, and begins the attempt's span if one is wanted.
     #[inline]
     fn attempt<P, Request>(&self, protocol: &P, request: &mut Request) -> Span

@@ -3,21 +3,50 @@
 use std::{fmt, hint};
 
 /// The administrator's token. It is never printed.
-#[derive(Clone)]
-pub(crate) struct AdminToken(Box<[u8]>);
+#[derive(Clone, Default)]
+pub struct AdminToken(Box<[u8]>);
 
 impl AdminToken {
-    pub(crate) fn new(token: &str) -> Self {
+    /// The token. Of an empty one it is as if there were none.
+    #[must_use]
+    pub fn new(token: &str) -> Self {
         Self(token.as_bytes().into())
     }
 
+    /// Is there one?
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Is this the `Authorization` of one who knows the token? The scheme's name is in any case (RFC 9110,
-    /// section 11.1).
-    pub(crate) fn admits(&self, authorization: &[u8]) -> bool {
+    /// section 11.1). How long it takes to say so depends on lengths only.
+    #[must_use]
+    pub fn admits(&self, authorization: &[u8]) -> bool {
         match authorization.split_at_checked(7) {
-            Some((scheme, token)) => scheme.eq_ignore_ascii_case(b"bearer ") && same(token, &self.0),
+            Some((scheme, token)) => {
+                self.is_some() && scheme.eq_ignore_ascii_case(b"bearer ") && same(token, &self.0)
+            }
             None => false,
         }
+    }
+}
+
+impl From<&str> for AdminToken {
+    fn from(token: &str) -> Self {
+        Self::new(token)
+    }
+}
+
+impl From<String> for AdminToken {
+    fn from(token: String) -> Self {
+        Self::new(&token)
+    }
+}
+
+impl From<Option<Self>> for AdminToken {
+    fn from(token: Option<Self>) -> Self {
+        token.unwrap_or_default()
     }
 }
 
@@ -68,5 +97,6 @@ mod tests {
         ] {
             assert!(!token.admits(wrong), "{wrong:?}");
         }
+        assert!(!AdminToken::new("").admits(b"Bearer "));
     }
 }
