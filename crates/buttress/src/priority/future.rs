@@ -114,17 +114,11 @@ where
 
     /// Of a queue that is off.
     #[inline]
-    pub(super) fn unlimited(service: S, request: Request, protocol: P) -> Self {
-        let way = Way::new(Priority::NORMAL, Hold::Auto, false);
+    pub(super) fn unlimited(inner: S::Future, protocol: P) -> Self {
         Self {
-            state: State::Before {
-                queue: None,
-                acquire: None,
-                service,
-                request: Some(request),
-            },
+            state: State::Calling { inner },
             permit: None,
-            way,
+            way: Way::new(Priority::NORMAL, Hold::Auto, false),
             protocol,
         }
     }

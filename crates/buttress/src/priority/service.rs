@@ -13,7 +13,7 @@ use crate::{
 
 /// A service whose calls wait for a slot, the most important first.
 ///
-/// It is always ready: a call waits in its future, where it can be overtaken. What is called then is a clone of the inner
+/// With a queue it is always ready: a call waits in its future, where it can be overtaken. What is called then is a clone of the inner
 /// service, whose readiness is driven once the call is admitted; so a call that waits holds no place of those there may
 /// be inside, and those who wait for readiness inside are as few as there are slots.
 #[derive(Clone, Debug)]
@@ -89,16 +89,21 @@ where
     type Future = PriorityFuture<S, P, Request>;
 
     #[inline]
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        match &self.queue {
+            Some(_) => Poll::Ready(Ok(())),
+            // Nobody waits, so there is nothing to clone.
+            None => self.inner.poll_ready(cx),
+        }
     }
 
     #[inline]
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let (inner, protocol) = (self.inner.clone(), self.protocol.clone());
+        let protocol = self.protocol.clone();
         let Some(queue) = &self.queue else {
-            return PriorityFuture::unlimited(inner, request, protocol);
+            return PriorityFuture::unlimited(self.inner.call(request), protocol);
         };
+        let inner = self.inner.clone();
         let carried = protocol.context(&request).map(CallContext::priority);
         let is_carried = carried.is_some();
         let claim = carried.or_else(context::current_priority);

@@ -157,6 +157,47 @@ async fn a_layer_without_a_queue_only_passes_on() {
     );
 }
 
+/// A host's service may cost an allocation to clone: where nobody waits there is no need to.
+#[test]
+fn a_layer_without_a_queue_calls_the_service_that_is_ready_and_clones_nothing() {
+    struct Once {
+        asked: bool,
+    }
+
+    impl Clone for Once {
+        fn clone(&self) -> Self {
+            panic!("it was cloned")
+        }
+    }
+
+    impl Service<u8> for Once {
+        type Response = u8;
+        type Error = Refusal;
+        type Future = std::future::Ready<Result<u8, Refusal>>;
+
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+            if std::mem::replace(&mut self.asked, true) {
+                return Poll::Ready(Ok(()));
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+
+        fn call(&mut self, request: u8) -> Self::Future {
+            std::future::ready(Ok(request))
+        }
+    }
+
+    let mut service = PriorityLayer::new(None, Plain::new())
+        .classify(class_of)
+        .layer(Once { asked: false });
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_pending());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let answer = std::pin::pin!(service.call(9)).poll(&mut cx);
+    assert!(matches!(answer, Poll::Ready(Ok(9))));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_gives_its_slot_back_wherever_it_is() {
     let queue = built(queue(1, 10));

@@ -100,6 +100,13 @@ async fn large_calls_do_not_starve_behind_small_ones() {
         let limiter = limiter.clone();
         tokio::spawn(async move { while limiter.acquire(1).await.is_ok() {} });
     }
+    // And more of them come, who find enough for themselves, be it to take or to wait for.
+    for _ in 0..19 {
+        tokio::time::sleep(millis(50)).await;
+        assert!(limiter.try_acquire(1).is_err());
+        let limiter = limiter.clone();
+        tokio::spawn(async move { limiter.acquire(1).await });
+    }
     let had = large.await.expect("no panic").expect("granted");
     assert_eq!(had - started, millis(1000));
 }

@@ -155,6 +155,31 @@ fn a_limit_that_is_changed_under_way_is_kept() {
     assert!(count >= elapsed * 2, "{count}");
 }
 
+/// Where nearly every call is let through, and so meets others on the same word.
+#[test]
+fn what_threads_take_at_the_same_moment_is_taken_once() {
+    const PERMITS: u64 = 200_000;
+    for algorithm in [
+        Algorithm::TokenBucket,
+        Algorithm::SlidingWindowCounter,
+        Algorithm::SlidingWindowLog,
+    ] {
+        let rules = rules(&Limit::per_hour(PERMITS), algorithm);
+        let cell = Cell::new(algorithm, &rules);
+        let (count, barrier) = (AtomicU64::new(0), Barrier::new(THREADS as usize));
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let granted = (0..PERMITS / 2).filter(|_| cell.charge(&rules, 0, 1).is_ok());
+                    count.fetch_add(granted.count() as u64, Relaxed);
+                });
+            }
+        });
+        assert_eq!(count.into_inner(), PERMITS, "{algorithm}");
+    }
+}
+
 /// The limiter itself, with its line: nobody waits in vain, and nobody gets what is not there.
 #[test]
 fn clones_in_many_threads_share_one_limit() {
