@@ -77,7 +77,6 @@ impl Course {
 }
 
 /// The algorithms, and whether the server before which each stands refuses what is too much.
-#[must_use]
 pub fn algorithms() -> [(&'static str, Adaptive, bool); 3] {
     [
         ("Gradient2", Adaptive::gradient2(), false),
