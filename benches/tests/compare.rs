@@ -54,7 +54,11 @@ fn every_line_parses_and_buttress_allocates_no_more_than_it_says() {
                 .and_then(|l| l["allocs"].as_f64());
             let said = OVER_HTTP.iter().find(|(path, _)| line["path"] == *path);
             let most = bare.unwrap_or_default() + said.map_or(0.0, |(_, most)| *most);
-            assert_eq!(allocs, Some(most), "{line}");
+            if line["subject"] == "buttress" {
+                assert_eq!(allocs, Some(most), "{line}");
+            } else {
+                assert!(allocs <= Some(most), "{line}");
+            }
         }
     }
     for path in [
