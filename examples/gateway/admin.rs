@@ -13,12 +13,14 @@ use buttress::{
     Outcome, Registry, Verdict,
     export::Export,
     outcome::Reason,
+    pool::Pool,
     registry::{Drill, DrillError},
     value::{Table, Value},
 };
 use http::{
     HeaderValue, StatusCode,
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+    uri::Authority,
 };
 use prometheus_client::{encoding::text, registry::Registry as Page};
 
@@ -30,6 +32,7 @@ const MOST: u32 = 10_000;
 #[derive(Clone)]
 struct Office {
     registry: Registry,
+    pool: Option<Pool<Authority>>,
     page: Arc<Page>,
     token: Option<Arc<AdminToken>>,
     stopping: Stopping,
@@ -38,6 +41,7 @@ struct Office {
 /// The routes of the operators' port.
 pub(crate) fn router(
     registry: Registry,
+    pool: Option<Pool<Authority>>,
     export: Export,
     token: Option<AdminToken>,
     stopping: Stopping,
@@ -46,6 +50,7 @@ pub(crate) fn router(
     page.register_collector(Box::new(export));
     let office = Office {
         registry,
+        pool,
         page: Arc::new(page),
         token: token.map(Arc::new),
         stopping,
@@ -53,6 +58,8 @@ pub(crate) fn router(
     let drills = Router::new()
         .route("/circuit-breakers/{name}/record", post(record))
         .route("/circuit-breakers/{name}/{drill}", post(drill))
+        .route("/endpoints/{name}/weight/{weight}", post(weigh))
+        .route("/endpoints/{name}/{drill}", post(drill_endpoint))
         // Only where a route and its method are right: who asks for neither learns nothing of tokens.
         .route_layer(middleware::from_fn_with_state(office.clone(), authorize));
     Router::new()
@@ -61,7 +68,8 @@ pub(crate) fn router(
         .route("/metrics", get(metrics))
         .merge(drills)
         .fallback(async || {
-            let known = "GET /healthz, GET /state, GET /metrics, POST /circuit-breakers/{name}/{drill}";
+            let known = "GET /healthz, GET /state, GET /metrics, POST /circuit-breakers/{name}/{drill}, POST \
+                         /endpoints/{name}/{drill}";
             answer::refusal(StatusCode::NOT_FOUND, "not_found", format!("There is {known}.")).into_response()
         })
         .method_not_allowed_fallback(async || {
@@ -149,6 +157,73 @@ async fn record(
     }
 }
 
+/// Drills of an endpoint of the pool, its breaker's among them.
+async fn drill_endpoint(
+    State(office): State<Office>,
+    Path((name, drill)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Some(pool) = office.pool_with(&name) else {
+        return office.unknown_endpoint();
+    };
+    let drills = match drill.as_str() {
+        "drain" => {
+            pool.drain(&name);
+            Vec::new()
+        }
+        "resume" => {
+            pool.resume(&name);
+            Vec::new()
+        }
+        "open" => vec![Drill::Open],
+        "force-open" => vec![Drill::ForceOpen],
+        "close" => vec![Drill::Close],
+        "reset" => vec![Drill::Reset],
+        "record" => match recorded(query.as_deref().unwrap_or_default()) {
+            Ok(drills) => drills,
+            Err(message) => {
+                return answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message).into_response();
+            }
+        },
+        _ => {
+            let message =
+                "There is drain, resume, weight/N, open, force-open, close, reset, and record?failures=10.";
+            return answer::refusal(StatusCode::NOT_FOUND, "unknown_drill", message).into_response();
+        }
+    };
+    for drill in &drills {
+        if let Err(error) = pool.drill(&name, drill) {
+            let message = match error {
+                DrillError::Unsupported => {
+                    "The endpoint has no circuit breaker: the configuration has none.".into()
+                }
+                other => other.to_string(),
+            };
+            return answer::refusal(StatusCode::CONFLICT, "refused", message).into_response();
+        }
+    }
+    tracing::info!(endpoint = name, drill, "a drill");
+    office.endpoint(pool, &name)
+}
+
+/// Gives an endpoint another weight.
+async fn weigh(State(office): State<Office>, Path((name, weight)): Path<(String, String)>) -> Response {
+    let Some(pool) = office.pool_with(&name) else {
+        return office.unknown_endpoint();
+    };
+    // What is no number is as wrong as 0.
+    match pool.set_weight(&name, weight.parse().unwrap_or(0)) {
+        Ok(()) => {
+            tracing::info!(endpoint = name, weight, "a drill");
+            office.endpoint(pool, &name)
+        }
+        Err(_) => {
+            let message = "A weight is a whole number, 1 to 10000; to take an endpoint out, drain it.";
+            answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message).into_response()
+        }
+    }
+}
+
 /// What `failures=10&successes=2` is to record, the failures first.
 fn recorded(query: &str) -> Result<Vec<Drill>, String> {
     let (mut failures, mut successes) = (None, None);
@@ -203,6 +278,40 @@ impl Office {
         let breaker = snapshot.at(&[name, "circuitBreaker"]).cloned();
         let state = Table::new()
             .with("name", name.to_owned())
+            .with("circuitBreaker", breaker);
+        fresh(StatusCode::OK, state)
+    }
+
+    /// The pool, if it has an endpoint of that name.
+    fn pool_with(&self, name: &str) -> Option<&Pool<Authority>> {
+        let pool = self.pool.as_ref()?;
+        pool.endpoints()
+            .iter()
+            .any(|known| **known == *name)
+            .then_some(pool)
+    }
+
+    fn unknown_endpoint(&self) -> Response {
+        let message = match &self.pool {
+            None => "There are no endpoints by name: the configuration has none.".to_owned(),
+            Some(pool) => format!(
+                "There is no such endpoint. There is: {}.",
+                pool.endpoints().join(", ")
+            ),
+        };
+        answer::refusal(StatusCode::NOT_FOUND, "unknown_name", message).into_response()
+    }
+
+    /// The state that an endpoint and its breaker are in.
+    fn endpoint(&self, pool: &Pool<Authority>, name: &str) -> Response {
+        let snapshot = self.registry.snapshot();
+        let of_pool = snapshot.at(&[&pool.name(), "pool", "endpoints", name]).cloned();
+        let breaker = snapshot
+            .at(&[&format!("{}:{name}", pool.name()), "circuitBreaker"])
+            .cloned();
+        let state = Table::new()
+            .with("name", name.to_owned())
+            .with("endpoint", of_pool)
             .with("circuitBreaker", breaker);
         fresh(StatusCode::OK, state)
     }

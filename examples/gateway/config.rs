@@ -5,12 +5,17 @@ use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
 use buttress::{
     ConfigError, Http,
     config::{self, Section},
+    rate_limit::RateLimiter,
     stack::ClientConfig,
     value::Table,
 };
 use http::uri::{Authority, Scheme, Uri};
 
-use crate::token::AdminToken;
+use crate::{
+    endpoints::{self, Endpoints},
+    routes::{Route, Routes},
+    token::AdminToken,
+};
 
 /// The front stack's name in `/state`.
 pub(crate) const FRONT: &str = "gateway";
@@ -29,7 +34,11 @@ pub(crate) struct Config {
     /// The name of the stack around the upstream.
     pub(crate) name: Arc<str>,
     /// Where requests go.
-    pub(crate) endpoint: Endpoint,
+    pub(crate) upstream: Upstream,
+    /// How much is let in.
+    pub(crate) rate_limit: Option<RateLimiter>,
+    /// What requests are called.
+    pub(crate) routes: Routes,
     /// What stands around the upstream.
     pub(crate) policies: ClientConfig<Http>,
 }
@@ -56,27 +65,45 @@ impl Config {
         let admin = root.parse("admin", ADDRESS);
         let admin_token = read_token(root, admin.is_some());
         let mut name = None;
-        let mut endpoint = None;
+        let mut read = None;
         if let Some(mut upstream) = root.section("upstream") {
             name = read_name(&mut upstream);
-            endpoint = read_endpoint(&mut upstream);
+            read = match endpoints::is_pool(&mut upstream) {
+                true => Some(Upstream::Pool(Box::new(Endpoints::read(&mut upstream)))),
+                false => read_endpoint(&mut upstream).map(Upstream::One),
+            };
         }
-        let policies = ClientConfig::read(root);
-        if let (Some(listen), Some(endpoint)) = (listen, &endpoint)
-            && endpoint.is_at(listen)
-        {
-            root.accept::<()>(Err(ConfigError::one(
-                "upstream.endpoints[0]",
-                endpoint,
-                "another address than `listen`: every request would go round in circles",
-            )));
+        match &mut read {
+            Some(Upstream::Pool(endpoints)) => endpoints.read_health(root),
+            Some(Upstream::One(_)) if root.setting("health_check").is_some() => {
+                root.refuse("health_check", endpoints::ONLY_FOR_A_POOL);
+            }
+            // What is wrong with the endpoints has been said; their checks are still read.
+            _ => endpoints::skip_health(root),
+        }
+        let mut policies = ClientConfig::read(root);
+        // Who asks for too much is turned away at the door; the queue stands before the upstream, whose slots it hands out.
+        let rate_limit = policies.rate_limit.take();
+        let routes = root.list("routes", |route| {
+            route.parse::<Route>("a pattern of paths, as in \"/books/{id}\" or \"/files/{*rest}\"")
+        });
+        for (i, address) in read.iter().flat_map(Upstream::addresses).enumerate() {
+            if listen.is_some_and(|listen| address.as_str().parse() == Ok(listen)) {
+                root.accept::<()>(Err(ConfigError::one(
+                    format!("upstream.endpoints[{i}]"),
+                    format!("http://{address}"),
+                    "another address than `listen`: every request would go round in circles",
+                )));
+            }
         }
         Some(Self {
             listen: listen?,
             admin,
             admin_token,
             name: name.unwrap_or_else(|| "upstream".into()),
-            endpoint: endpoint?,
+            upstream: read?,
+            rate_limit,
+            routes: routes.into_iter().flatten().collect(),
             policies,
         })
     }
@@ -123,19 +150,42 @@ fn read_endpoint(upstream: &mut Section<'_, '_>) -> Option<Endpoint> {
     let mut listed = 0;
     let endpoints = upstream.list("endpoints", |endpoint| {
         listed += 1;
-        endpoint.parse::<Endpoint>("an address, as in \"http://127.0.0.1:9001\"")
+        endpoint.parse::<Endpoint>(endpoints::URL)
     })?;
     if listed != 1 {
         upstream.refuse(
             "endpoints",
-            "exactly one endpoint: there is no balancing over several yet",
+            "one URL, or any number of `{ name = \"a\", url = \"http://..\" }`",
         );
         return None;
+    }
+    for key in endpoints::KEYS {
+        if upstream.setting(key).is_some() {
+            upstream.refuse(key, endpoints::ONLY_FOR_A_POOL);
+        }
     }
     endpoints.into_iter().next()
 }
 
-/// Where the upstream is: `http://host:port`, and nothing after it.
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub(crate) enum Upstream {
+    /// To one endpoint.
+    One(Endpoint),
+    /// To several that behave as one.
+    Pool(Box<Endpoints>),
+}
+
+impl Upstream {
+    fn addresses(&self) -> Vec<&Authority> {
+        match self {
+            Self::One(endpoint) => vec![endpoint.authority()],
+            Self::Pool(endpoints) => endpoints.addresses().collect(),
+        }
+    }
+}
+
+/// Where an upstream is: `http://host:port`, and nothing after it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Endpoint {
     authority: Authority,
@@ -147,8 +197,8 @@ impl Endpoint {
         &self.authority
     }
 
-    fn is_at(&self, address: SocketAddr) -> bool {
-        self.authority.as_str().parse() == Ok(address)
+    pub(crate) fn into_authority(self) -> Authority {
+        self.authority
     }
 }
 
@@ -219,7 +269,14 @@ impl fmt::Display for LoadError {
 
 #[cfg(test)]
 mod tests {
-    use buttress::retry::{RetryBuilder, RetryOn};
+    use std::time::Duration;
+
+    use buttress::{
+        pool::{HealthCheck, PoolOptions, Probe, Strategy},
+        priority::{Classifier, Priority, PriorityQueue},
+        rate_limit::KeyBy,
+        retry::{RetryBuilder, RetryOn},
+    };
 
     use super::*;
 
@@ -234,7 +291,14 @@ mod tests {
     fn the_example_file_is_valid() {
         let config = Config::parse(include_str!("gateway.toml")).expect("valid");
         assert_eq!(config.listen, "127.0.0.1:8080".parse().expect("an address"));
-        assert_eq!(config.endpoint.to_string(), "http://127.0.0.1:9001");
+        let Upstream::Pool(endpoints) = &config.upstream else {
+            panic!("{:?}", config.upstream);
+        };
+        let addresses: Vec<_> = endpoints.addresses().map(Authority::as_str).collect();
+        assert_eq!(addresses, ["127.0.0.1:9001", "127.0.0.1:9002"]);
+        // What it shows is what there is by default.
+        assert_eq!(endpoints.options, PoolOptions::default());
+        assert_eq!(endpoints.health, None);
         assert_eq!(&*config.name, "upstream");
         assert!(config.admin.is_some() && config.admin_token.is_some());
         let options = config.policies.circuit_breaker.expect("a breaker").options();
@@ -255,6 +319,19 @@ mod tests {
         let hedge = config.policies.hedge.expect("a hedge").options();
         assert_eq!(hedge, buttress::hedge::Hedge::builder());
         assert!(config.policies.fallback.is_none());
+        let limiter = config.rate_limit.expect("a limit").options();
+        let key = KeyBy::Header("x-api-key".parse().expect("a name"));
+        let expected = RateLimiter::per_second(100).burst(200).key_by(key);
+        let expected = expected.max_wait(Duration::from_secs(2)).headers(true);
+        assert_eq!(limiter, expected.max_keys(100_000).idle(Duration::from_secs(600)));
+        let queue = config.policies.priority.expect("a queue").options();
+        let classifier = Classifier::new().field("priority");
+        let expected = PriorityQueue::builder()
+            .classifier(classifier)
+            .max_queue_time(Priority::CRITICAL, Duration::from_secs(5))
+            .max_queue_time(Priority::NORMAL, Duration::from_secs(1))
+            .max_queue_time(Priority::BACKGROUND, Duration::from_millis(200));
+        assert_eq!(queue, expected);
     }
 
     #[test]
@@ -268,6 +345,102 @@ mod tests {
             .collect();
         let config = Config::parse(&all.join("\n")).expect("valid");
         assert!(config.policies.fallback.is_some());
+        let queue = config.policies.priority.expect("a queue").options();
+        assert_ne!(queue, queue.clone().reserved(0));
+        let Upstream::Pool(endpoints) = &config.upstream else {
+            panic!("{:?}", config.upstream);
+        };
+        assert_eq!(endpoints.options, PoolOptions::default().name("upstream"));
+        let health = endpoints.health.as_ref().expect("checks");
+        assert_eq!(health.options, HealthCheck::default());
+        assert_eq!(health.probe, Probe::Path("/healthz".to_owned()));
+        assert_eq!(health.slow_start, Some(std::time::Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn several_endpoints_have_names_weights_and_checks() {
+        let text = r#"
+            listen = "127.0.0.1:0"
+            [upstream]
+            endpoints = [
+              { name = "a", url = "http://127.0.0.1:9001", weight = 1 },
+              { name = "b", url = "http://127.0.0.1:9002", weight = 2 },
+            ]
+            balance = "least_requests"
+            failover = 1
+            panic_mode = true
+            [health_check]
+            grpc = "books.Shelf"
+            slow_start = "5s"
+        "#;
+        let config = Config::parse(text).expect("valid");
+        let Upstream::Pool(endpoints) = config.upstream else {
+            panic!("{:?}", config.upstream);
+        };
+        let expected = PoolOptions::default()
+            .balance(Strategy::LeastRequests)
+            .failover(1)
+            .panic_mode(true)
+            .slow_start(std::time::Duration::from_secs(5));
+        assert_eq!(endpoints.options, expected);
+        let probe = endpoints.health.map(|health| health.probe);
+        assert_eq!(probe, Some(Probe::Grpc("books.Shelf".to_owned())));
+    }
+
+    #[test]
+    fn what_is_wrong_with_endpoints_is_named_at_once() {
+        let text = r#"
+            listen = "127.0.0.1:8080"
+            [upstream]
+            endpoints = [
+              { name = "a", url = "https://127.0.0.1:9001" },
+              { name = "b", url = "http://127.0.0.1:9002", weight = 0 },
+              { name = "c", url = "http://127.0.0.1:8080", wieght = 1 },
+              { url = "http://127.0.0.1:9003" },
+            ]
+            balance = "best"
+            failover = -1
+            [health_check]
+            interval = "0s"
+            path = "healthz"
+        "#;
+        let said = problems(text);
+        for problem in [
+            "upstream.endpoints[0].url: found \"https://127.0.0.1:9001\", expected an address, as in \
+             \"http://127.0.0.1:9001\": only http is spoken to upstreams",
+            "upstream.endpoints[1].weight: found 0, expected a whole number, 1 to 10000",
+            "upstream.endpoints[2].wieght: found an unknown key, expected a known one: did you mean `weight`?",
+            "upstream.endpoints[3].name: found nothing, expected a value",
+            "upstream.balance: found \"best\"",
+            "upstream.failover: found -1",
+            "health_check.path: found \"healthz\", expected a path, as in \"/healthz\"",
+        ] {
+            assert!(said.contains(problem), "{problem}\nin\n{said}");
+        }
+        let two = |endpoints: &str| {
+            problems(&format!(
+                "listen = \"127.0.0.1:8080\"\n[upstream]\nendpoints = {endpoints}"
+            ))
+        };
+        let said = two(
+            "[{ name = \"a\", url = \"http://h:1\" }, { name = \"a\", url = \"http://127.0.0.1:8080\" }]\n\
+             [health_check]\npath = \"/\"\ninterval = \"0s\"",
+        );
+        for problem in [
+            "upstream.endpoints.a.name: found a, expected a name that no other endpoint has",
+            "health_check.interval: found 0s, expected a duration above zero",
+            "upstream.endpoints[1]: found http://127.0.0.1:8080, expected another address than `listen`",
+        ] {
+            assert!(said.contains(problem), "{problem}\nin\n{said}");
+        }
+        let said = two("[\"http://h:1\"]\nbalance = \"score\"\n[health_check]\npath = \"/\"");
+        assert_eq!(
+            said,
+            "upstream.balance: found \"score\", expected nothing, for it is for a pool: `endpoints = [{ name = \"a\", \
+             url = \"http://..\" }]`\n\
+             health_check: found {\"path\":\"/\"}, expected nothing, for it is for a pool: `endpoints = [{ name = \
+             \"a\", url = \"http://..\" }]`"
+        );
     }
 
     #[test]
@@ -275,8 +448,11 @@ mod tests {
         let text = "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [\"http://localhost:9001/\"]";
         let config = Config::parse(text).expect("valid");
         assert!(config.policies.circuit_breaker.is_none() && config.policies.trace_id.is_none());
+        assert!(config.rate_limit.is_none() && config.policies.priority.is_none());
         assert!(config.admin.is_none() && config.admin_token.is_none());
-        assert_eq!(config.endpoint.authority().as_str(), "localhost:9001");
+        assert!(
+            matches!(config.upstream, Upstream::One(one) if one.authority().as_str() == "localhost:9001")
+        );
     }
 
     #[test]
@@ -299,8 +475,8 @@ mod tests {
              a free one): invalid socket address syntax\n\
              admin_token: found \"\", expected a secret, or no such key for no drills\n\
              upstream.name: found \"two words\", expected 1 to 64 letters, digits, or any of - _ . :\n\
-             upstream.endpoints: found [\"http://a:1\",\"http://b:2\"], expected exactly one endpoint: there is no \
-             balancing over several yet\n\
+             upstream.endpoints: found [\"http://a:1\",\"http://b:2\"], expected one URL, or any number of `{ name = \
+             \"a\", url = \"http://..\" }`\n\
              circuit_breaker.consecutive_failures: found 0, expected a whole number, 1 to 4294967295\n\
              circuit_breaker.open_for: found 30, expected a duration: a number and a unit (d, h, m, s, ms, us, ns), \
              as in \"250ms\" or \"1m30s\": write \"30s\"\n\
@@ -322,7 +498,7 @@ mod tests {
         );
         assert_eq!(
             problems("listen = \"127.0.0.1:1\"\nupstream = { endpoints = [] }"),
-            "upstream.endpoints: found [], expected exactly one endpoint: there is no balancing over several yet"
+            "upstream.endpoints: found [], expected one URL, or any number of `{ name = \"a\", url = \"http://..\" }`"
         );
     }
 

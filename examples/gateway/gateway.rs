@@ -3,13 +3,11 @@
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use buttress::{
-    Http, Registry, Stack,
-    export::Export,
-    metrics::Metrics,
-    recover::Recover,
-    stack::{ClientConfig, ServerConfig},
+    ConfigError, Registry, Stack, export::Export, metrics::Metrics, recover::Recover, stack::ServerConfig,
 };
-use tower::service_fn;
+use http::Request;
+use hyper::body::Incoming;
+use tower::{service_fn, util::MapRequest};
 
 use crate::{
     admin,
@@ -37,21 +35,30 @@ impl Gateway {
         let export = config.policies.export.clone().build(&registry);
         // It was checked when the file was read.
         let export = export.unwrap_or_else(|_| Export::of(&registry));
-        let proxy = Proxy::new(&config, &registry);
+        let proxy = Proxy::new(&config, &registry).map_err(StartError::Unusable)?;
+        let pool = proxy.pool();
         let stack = Stack::http_server(FRONT)
             .registry(&registry)
-            .config(in_front(&config.policies))
+            .config(in_front(&config))
             // What the policies further in refuse comes up as it is, and is answered here.
             .keep_error()
             .build();
         let service = stack.service(service_fn(move |request| proxy.clone().forward(request)));
+        let routes = config.routes.clone();
+        // Outside of all: the stacks count by the route, and log it.
+        let service = MapRequest::new(service, move |mut request: Request<Incoming>| {
+            if let Some(route) = routes.find(request.uri().path()) {
+                request.extensions_mut().insert(route);
+            }
+            request
+        });
         let front = Server::start(config.listen, service)
             .await
             .map_err(|error| StartError::new("listen", config.listen, error))?;
         let admin = match config.admin {
             None => None,
             Some(address) => {
-                let router = admin::router(registry.clone(), export, config.admin_token, front.watch());
+                let router = admin::router(registry.clone(), pool, export, config.admin_token, front.watch());
                 let admin = Server::start(address, router).await;
                 Some(admin.map_err(|error| StartError::new("admin", address, error))?)
             }
@@ -89,10 +96,12 @@ impl Gateway {
     }
 }
 
-/// What stands in front: ids, books and panic recovery of its own, where the file has them on. The breaker stands
-/// around the upstream, whose state it is about.
-fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
+/// What stands in front: the rate limit; ids, books and panic recovery of its own, where the file has them on. The breaker
+/// stands around the upstream, or one around each endpoint, whose state it is about, and so does the queue.
+fn in_front(gateway: &Config) -> ServerConfig {
+    let behind = &gateway.policies;
     let mut config = ServerConfig::default();
+    config.rate_limit.clone_from(&gateway.rate_limit);
     config.trace_id = behind.trace_id.as_ref().and_then(|ids| {
         // Options of a policy that there is were checked.
         ids.options().name(FRONT).build().ok()
@@ -102,26 +111,30 @@ fn in_front(behind: &ClientConfig<Http>) -> ServerConfig {
     config
 }
 
-/// A port that cannot be had.
+/// Why it does not start.
 #[derive(Debug)]
-pub(crate) struct StartError {
-    key: &'static str,
-    address: SocketAddr,
-    error: io::Error,
+pub(crate) enum StartError {
+    /// A port that cannot be had.
+    Port {
+        key: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
+    /// What the file says makes no sense after all.
+    Unusable(ConfigError),
 }
 
 impl StartError {
     fn new(key: &'static str, address: SocketAddr, error: io::Error) -> Self {
-        Self { key, address, error }
+        Self::Port { key, address, error }
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: cannot listen on {}: {}",
-            self.key, self.address, self.error
-        )
+        match self {
+            Self::Port { key, address, error } => write!(f, "{key}: cannot listen on {address}: {error}"),
+            Self::Unusable(error) => error.fmt(f),
+        }
     }
 }

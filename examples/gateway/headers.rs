@@ -57,8 +57,9 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a client's header fields those of a request to `upstream`.
-pub(crate) fn to_upstream(headers: &mut HeaderMap, origin: &Origin<'_>, upstream: &Authority) {
+/// Makes a client's header fields those of a request to `upstream`, or to one that is chosen later: then there is no
+/// `Host`, and who sends the request writes it.
+pub(crate) fn to_upstream(headers: &mut HeaderMap, origin: &Origin<'_>, upstream: Option<&Authority>) {
     let takes_trailers = list(headers, &TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     strip(headers);
     if takes_trailers {
@@ -77,7 +78,10 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, origin: &Origin<'_>, upstream
     }
     append(headers, &FORWARDED, &forwarded(origin));
     append(headers, &VIA, &format!("{} buttress", version(origin.version)));
-    set(headers, &HOST, upstream.as_str());
+    match upstream {
+        Some(upstream) => set(headers, &HOST, upstream.as_str()),
+        None => drop(headers.remove(HOST)),
+    }
 }
 
 /// HTTP/2 may split a cookie over several fields, HTTP/1.1 may not (RFC 9113, section 8.2.3).
@@ -174,7 +178,8 @@ mod tests {
             host: Some(&host),
             version: Version::HTTP_11,
         };
-        to_upstream(&mut headers, &origin, &Authority::from_static("10.0.0.1:9001"));
+        let upstream = Authority::from_static("10.0.0.1:9001");
+        to_upstream(&mut headers, &origin, Some(&upstream));
         headers
     }
 

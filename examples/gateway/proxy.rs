@@ -1,9 +1,12 @@
 //! The way of a request to the upstream, and of the answer back.
 
-use std::{convert::Infallible, error::Error as StdError, io, net::IpAddr, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, io, net::IpAddr, sync::Arc, time::Duration};
 
 use buttress::{
-    BoxError, Error, Http, Registry, Rejected, RejectionKind, Stack, http::ReplayBody, replay::Bare,
+    BoxError, ConfigError, Error, Http, Registry, Rejected, RejectionKind, Stack,
+    http::{PeerAddr, ReplayBody},
+    pool::Pool,
+    replay::Bare,
     stack::FullClient,
 };
 use bytes::Bytes;
@@ -23,9 +26,8 @@ use tower::{Layer, ServiceExt, layer::util::Identity, util::MapErr};
 
 use crate::{
     answer,
-    config::{Config, Endpoint},
+    config::{self, Config, Endpoint},
     headers::{self, Origin},
-    server::Peer,
 };
 
 /// How long the upstream may take to accept a connection.
@@ -42,18 +44,32 @@ type Failure = Error<legacy::Error>;
 type Transport = MapErr<Client<HttpConnector, ReplayBody<Incoming>>, fn(legacy::Error) -> Failure>;
 
 /// The transport with the policies of the file around it. One type, whichever of them are on, and no box.
-type Upstream = <FullClient<Http, Bare, Identity> as Layer<Transport>>::Service;
+type One = <FullClient<Http, Bare, Identity> as Layer<Transport>>::Service;
 
-/// Sends requests to the one upstream.
+/// The same, to several endpoints.
+type Several =
+    <FullClient<Http, Bare, Identity, Identity, Identity, Pool<Authority>> as Layer<Transport>>::Service;
+
+#[derive(Clone)]
+enum Upstream {
+    One(One, Endpoint),
+    Several(Several, Pool<Authority>),
+}
+
+/// Sends requests to the upstream.
 #[derive(Clone)]
 pub(crate) struct Proxy {
     upstream: Upstream,
-    endpoint: Endpoint,
+    name: Arc<str>,
 }
 
 impl Proxy {
     /// A proxy to the upstream of that file, whose policies are listed in `registry`.
-    pub(crate) fn new(config: &Config, registry: &Registry) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// None that were not found when the file was read.
+    pub(crate) fn new(config: &Config, registry: &Registry) -> Result<Self, ConfigError> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_WITHIN));
@@ -61,15 +77,33 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        let stack: FullClient<Http, Bare, Identity> = Stack::http_client(config.name.clone())
+        let transport = client.map_err(blame as fn(legacy::Error) -> Failure);
+        let stack = Stack::http_client(config.name.clone())
             .registry(registry)
-            .config(config.policies.clone())
             .any_request_body()
-            .keep_error()
-            .build();
-        Self {
-            upstream: stack.service(client.map_err(blame as fn(legacy::Error) -> Failure)),
-            endpoint: config.endpoint.clone(),
+            .keep_error();
+        let upstream = match &config.upstream {
+            config::Upstream::One(endpoint) => {
+                let stack = stack.config(config.policies.clone()).build();
+                Upstream::One(stack.service(transport), endpoint.clone())
+            }
+            config::Upstream::Pool(endpoints) => {
+                let pool = endpoints.pool()?;
+                let stack = stack.pool(pool.clone()).config(config.policies.clone()).build();
+                Upstream::Several(stack.service(transport), pool)
+            }
+        };
+        Ok(Self {
+            upstream,
+            name: config.name.clone(),
+        })
+    }
+
+    /// The endpoints, if there are several.
+    pub(crate) fn pool(&self) -> Option<Pool<Authority>> {
+        match &self.upstream {
+            Upstream::One(..) => None,
+            Upstream::Several(_, pool) => Some(pool.clone()),
         }
     }
 
@@ -87,8 +121,12 @@ impl Proxy {
             Ok(request) => request,
             Err(unforwardable) => return Ok(unforwardable.answer().map(Either::Right)),
         };
-        let Self { upstream, endpoint } = self;
-        match upstream.oneshot(request).await {
+        let Self { upstream, name } = self;
+        let answer = match upstream {
+            Upstream::One(one, _) => one.oneshot(request).await.map(|r| r.map(Either::Left)),
+            Upstream::Several(several, _) => several.oneshot(request).await.map(|r| r.map(Either::Right)),
+        };
+        match answer {
             // We ask for no upgrade, so what would follow is not for this client, and not HTTP.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(answer::bad_gateway(
                 "upstream_error",
@@ -106,7 +144,7 @@ impl Proxy {
                 Ok(answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message).map(Either::Right))
             }
             Err(Error::Rejected(rejected)) => Err(rejected.into()),
-            Err(Error::Inner(error)) => Ok(unanswered(&endpoint, &error).map(Either::Right)),
+            Err(Error::Inner(error)) => Ok(unanswered(&name, &error).map(Either::Right)),
         }
     }
 
@@ -124,17 +162,22 @@ impl Proxy {
             Some(path) => path.clone(),
             None => PathAndQuery::from_static("/"),
         };
-        let target = Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(self.endpoint.authority().clone())
-            .path_and_query(path);
+        let one = match &self.upstream {
+            Upstream::One(_, endpoint) => Some(endpoint.authority()),
+            // The pool writes that of each attempt's endpoint.
+            Upstream::Several(..) => None,
+        };
+        let mut target = Uri::builder().path_and_query(path);
+        if let Some(authority) = one {
+            target = target.scheme(Scheme::HTTP).authority(authority.clone());
+        }
         let target = target.build().map_err(|_| Unforwardable::Target)?;
         let origin = Origin {
             peer: peer(&parts),
             host: host.as_ref(),
             version: parts.version,
         };
-        headers::to_upstream(&mut parts.headers, &origin, self.endpoint.authority());
+        headers::to_upstream(&mut parts.headers, &origin, one);
         parts.uri = target;
         parts.version = Version::HTTP_11;
         Ok(Request::from_parts(parts, body))
@@ -171,9 +214,9 @@ impl Unforwardable {
 }
 
 /// The answer in place of the one that the upstream did not give. Why is the operator's business.
-fn unanswered(endpoint: &Endpoint, error: &legacy::Error) -> Response<Full<Bytes>> {
+fn unanswered(upstream: &str, error: &legacy::Error) -> Response<Full<Bytes>> {
     let why: Vec<_> = causes(error).map(ToString::to_string).collect();
-    tracing::warn!(%endpoint, error = why.join(": "), "no answer from the upstream");
+    tracing::warn!(upstream, error = why.join(": "), "no answer from the upstream");
     let mut io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     if io.any(|error| error.kind() == io::ErrorKind::TimedOut) {
         let message = "The upstream did not answer in time.";
@@ -233,6 +276,5 @@ fn host(parts: &http::request::Parts) -> Result<Option<Authority>, Unforwardable
 /// Whom the request is from.
 fn peer(parts: &http::request::Parts) -> IpAddr {
     let unspecified = IpAddr::from([0, 0, 0, 0]);
-    let peer = parts.extensions.get::<Peer>();
-    peer.map_or(unspecified, |peer| peer.0.ip().to_canonical())
+    parts.extensions.get().map_or(unspecified, |PeerAddr(peer)| *peer)
 }

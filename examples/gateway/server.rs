@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use buttress::BoxError;
+use buttress::{BoxError, http::PeerAddr};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, service::service_fn};
@@ -34,10 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often an HTTP/2 client that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(20);
-
-/// The client's address, in the extensions of every request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// A server that runs.
 #[derive(Debug)]
@@ -157,7 +153,9 @@ where
     let hears = heard.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         hears.store(true, Relaxed);
-        request.extensions_mut().insert(Peer(peer));
+        request
+            .extensions_mut()
+            .insert(PeerAddr::from(peer.ip().to_canonical()));
         service.clone().oneshot(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

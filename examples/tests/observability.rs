@@ -151,6 +151,7 @@ fn each_alert_says_when_how_bad_and_what_and_names_only_what_there_is() {
         ("< 0.8\n", "critical"),
         ("> 5\n", "warning"),
         ("{state=\"open\"}[2m])) == 1\n", "critical"),
+        ("(buttress_pool_usable_endpoints) == 0\n", "critical"),
     ] {
         let rule = rules.iter().find(|rule| rule.contains(named)).expect("a rule");
         assert!(rule.contains(&format!("severity: {severity}\n")), "{rule}");

@@ -13,6 +13,8 @@ use buttress::{
     hedge::Hedge,
     http::{ClassifyHead, ReplayBody, ResponseHead, StatusVerdict},
     metrics::Metrics,
+    priority::PriorityQueue,
+    rate_limit::RateLimiter,
     replay::Bare,
     retry::Retry,
     stack::{FullClient, FullServer},
@@ -134,10 +136,19 @@ macro_rules! common {
     };
 }
 
+/// What asks of the service that it can be cloned.
+macro_rules! limited {
+    ($stack:expr) => {
+        $stack
+            .priority(PriorityQueue::new())
+            .rate_limit(RateLimiter::per_second(100).build().expect("a limit"))
+    };
+}
+
 /// Every policy of a server on.
 macro_rules! server {
     ($stack:expr) => {
-        common!($stack)
+        limited!(common!($stack))
             .deadline(SECOND)
             .and_then(|stack| stack.handler_timeout(SECOND))
             .expect("a second is a limit")
@@ -147,7 +158,7 @@ macro_rules! server {
 /// Every policy of a client on.
 macro_rules! client {
     ($stack:expr) => {
-        common!($stack)
+        limited!(common!($stack))
             .retry(Retry::standard())
             .hedge(Hedge::new())
             .total_timeout(SECOND)

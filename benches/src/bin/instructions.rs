@@ -4,26 +4,50 @@
 //! that of the calls, has neither building nor warming in it. It does not depend on what else the machine does, so
 //! it is what a change is judged by. (Under valgrind a clock read is a system call: its instructions are fewer than
 //! in truth, and the same for all.)
+//!
+//! `--check` compares our own counts with those that are committed in `instructions.txt`, so that a regression is seen on
+//! a noisy machine too.
 
 use std::{
-    env,
+    collections::HashMap,
+    env, fs,
     io::{self, Write},
     process::{Command, ExitCode},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
 };
 
 use buttress_benches::catalogue::{self, Entry};
 
 const USAGE: &str = "usage: instructions [--filter PART-OF-A-PATH]...
+       instructions --check                      our own, beside those in benches/instructions.txt; fails at +10 %
        instructions --run PATH SUBJECT CALLS     only makes the calls, for a profiler
 ";
 
 const FEW: u64 = 2_000;
 const MANY: u64 = 12_000;
 
+/// What `instructions` printed when it was last committed.
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
+const OURS: &str = "buttress";
+/// How much more than the committed count is a regression: a tenth, and more than where the compiler puts things moves
+/// the shortest paths by.
+const SLACK: (f64, f64) = (1.1, 10.0);
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
+        ["--check"] => {
+            return match check() {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(problem) => {
+                    let _ = writeln!(io::stderr(), "{problem}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         ["--run", path, subject, calls] => run(path, subject, calls),
         [] => table(&[]),
         ["--filter", ref filters @ ..] => table(filters),
@@ -70,6 +94,92 @@ fn table(filters: &[&str]) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Whether none of our own paths takes more than it did.
+fn check() -> Result<bool, String> {
+    let text = fs::read_to_string(COMMITTED).map_err(|problem| format!("{COMMITTED}: {problem}"))?;
+    let committed = committed(&text);
+    let entries: Vec<Entry> = catalogue::all()
+        .into_iter()
+        .filter(|entry| entry.subject.starts_with(OURS) && !entry.path.contains("2_threads"))
+        .collect();
+    let counts = counted(&entries);
+    let mut out = io::stdout().lock();
+    let mut well = true;
+    for (entry, count) in entries.iter().zip(counts) {
+        let count =
+            count.ok_or("valgrind cannot be run, or does not say what it counted: is it installed?")?;
+        let said = committed.get(&(entry.path, entry.subject)).copied();
+        let says = match said {
+            None => "not committed",
+            Some(said) if count > (said * SLACK.0).max(said + SLACK.1) => "more than it may be",
+            Some(said) if count < said / SLACK.0 && count < said - SLACK.1 => "less: commit it",
+            Some(_) => "",
+        };
+        well &= !matches!(says, "not committed" | "more than it may be");
+        let said = said.map_or_else(|| "-".to_owned(), |said| format!("{said:.0}"));
+        writeln!(
+            out,
+            "{:<36} {:<24} {said:>8} {count:>8.0} {says}",
+            entry.path, entry.subject
+        )
+        .map_err(|problem| problem.to_string())?;
+    }
+    if !well {
+        let _ = writeln!(
+            out,
+            "if that is as it should be: instructions > benches/instructions.txt, under its two lines of comment"
+        );
+    }
+    Ok(well)
+}
+
+/// The counts of all, several at a time: that does not change what is counted.
+fn counted(entries: &[Entry]) -> Vec<Option<f64>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((at, entry)) = {
+            let at = next.fetch_add(1, Relaxed);
+            entries.get(at).map(|entry| (at, entry))
+        } {
+            done.push((at, instructions(entry)));
+        }
+        done
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let mut counts = vec![None; entries.len()];
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        for (at, count) in workers
+            .into_iter()
+            .filter_map(|worker| worker.join().ok())
+            .flatten()
+        {
+            counts[at] = count;
+        }
+    });
+    counts
+}
+
+/// The table of before: a path in a line of its own, then, further in, subjects with their counts.
+fn committed(text: &str) -> HashMap<(&str, &str), f64> {
+    let mut path = "";
+    let mut counts = HashMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        match (line.starts_with(' '), words.next(), words.next()) {
+            (false, Some(found), _) => path = found,
+            (true, Some(subject), Some(count)) => {
+                if let Ok(count) = count.parse() {
+                    counts.insert((path, subject), count);
+                }
+            }
+            _ => {}
+        }
+    }
+    counts
 }
 
 fn instructions(entry: &Entry) -> Option<f64> {

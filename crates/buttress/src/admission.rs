@@ -9,7 +9,7 @@
 //! It is a trait object, for the targets of one pool may be guarded by different things; and what a call carries of it
 //! is three words by value, [`Admitted`], so that nothing is allocated for a call.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     clock::Instant,
@@ -55,6 +55,11 @@ pub trait Admission: Policy {
 
     /// The call was dropped before it was over.
     fn cancel(&self, call: Admitted);
+
+    /// Takes calls for slow from then on where its owner did not say from when.
+    fn slow_after_if_unset(&self, time: Duration) {
+        let _ = time;
+    }
 
     /// Names the policy, if its owner did not.
     fn name_if_unnamed(&self, name: &Arc<str>) {

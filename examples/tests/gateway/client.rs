@@ -54,8 +54,13 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 
 /// Sends these bytes and reads one response.
 pub(crate) fn exchange(address: SocketAddr, request: &str) -> Response {
+    exchange_bytes(address, request.as_bytes())
+}
+
+/// The same, where they need not be a text.
+pub(crate) fn exchange_bytes(address: SocketAddr, request: &[u8]) -> Response {
     let mut stream = connect(address);
-    stream.write_all(request.as_bytes()).expect("it is read");
+    stream.write_all(request).expect("it is read");
     read_response(&mut BufReader::new(stream))
 }
 

@@ -34,20 +34,24 @@ impl Gateway {
     /// With that file.
     pub(crate) fn with(config: &str) -> Self {
         let file = file(config);
-        let log = file.with_extension("log");
-        let mut child = command()
-            .arg("--config")
-            .arg(file)
+        let mut command = command();
+        command.arg("--config").arg(&file);
+        Self::started(command, file.with_extension("log"))
+    }
+
+    /// Another program that tells its two addresses as the gateway does.
+    pub(crate) fn started(mut command: Command, log: PathBuf) -> Self {
+        let mut child = command
             .env("RUST_LOG", "info,buttress=trace")
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).expect("a file"))
             .spawn()
-            .expect("the gateway starts");
+            .expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut address = |before: &str| -> SocketAddr {
-            let line = lines.next().expect("a line").expect("a text");
-            let address = line.strip_prefix(before).unwrap_or_else(|| panic!("{line}"));
-            address.parse().expect("an address")
+            let told = lines.find_map(|line| Some(line.expect("a text").split_once(before)?.1.to_owned()));
+            let told = told.unwrap_or_else(|| panic!("it ended before it said {before:?}"));
+            told.parse().expect("an address")
         };
         Self {
             address: address("listening on http://"),

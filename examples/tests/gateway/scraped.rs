@@ -325,3 +325,48 @@ fn without_metrics_there_is_still_a_page() {
     let post = post(gateway.admin, "/metrics", "");
     assert_eq!(post.status, 405);
 }
+
+#[test]
+fn routes_of_the_file_are_labels_and_paths_are_not() {
+    let upstream = Upstream::saying("well");
+    let gateway = Gateway::with(&format!(
+        "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nroutes = [\"/books/{{id}}\", \"/files/{{*rest}}\", \"/more\"]\n\
+         [upstream]\nendpoints = [\"http://{}\"]\n[trace_id]\n[metrics]\nroute_labels = 2\n[circuit_breaker]\n",
+        upstream.address
+    ));
+    for n in 0..20 {
+        for path in ["/books", "/files/a", "/more/than/that"] {
+            assert_eq!(get(gateway.address, &format!("{path}/{n}?n={n}")).status, 200);
+        }
+    }
+    assert_eq!(get(gateway.address, "/more").status, 200);
+    // By its lines: the parser takes a brace in a label for the end of all labels.
+    let page = get(gateway.admin, "/metrics").text();
+    for stack in ["gateway", "upstream"] {
+        let of = format!("buttress_requests_total{{stack=\"{stack}\",route=\"");
+        let by_route = page.lines().filter_map(|line| {
+            let (route, count) = line.strip_prefix(&of)?.split_once("\",outcome=\"success\"} ")?;
+            Some((route, count.parse::<u64>().expect("a number")))
+        });
+        // There is room for two.
+        let expected = [
+            ("/books/{id}", 20),
+            ("/files/{*rest}", 20),
+            ("other", 1),
+            ("unmatched", 20),
+        ];
+        assert_eq!(by_route.collect::<Vec<_>>(), expected, "{stack}");
+    }
+    let end = clock::now() + Duration::from_secs(10);
+    let logged = || {
+        let log = gateway.log();
+        let lines = log
+            .lines()
+            .filter(|l| l.contains("buttress::access") && l.contains("route=\"/books/{id}\""));
+        lines.count()
+    };
+    while logged() < 40 && clock::now() < end {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(logged(), 40, "in front and behind");
+}

@@ -1,6 +1,6 @@
 //! A breaker as the guard of one target among several.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{CircuitBreaker, CircuitBreakerBuilder, Permit, state::State};
 use crate::{
@@ -60,6 +60,10 @@ impl Admission for CircuitBreaker {
 
     fn cancel(&self, call: Admitted) {
         drop(Permit::of_words(&self.core, &call));
+    }
+
+    fn slow_after_if_unset(&self, time: Duration) {
+        CircuitBreaker::slow_after_if_unset(self, time);
     }
 
     fn name_if_unnamed(&self, name: &Arc<str>) {

@@ -79,6 +79,12 @@ pub fn families() -> Vec<&'static Family> {
         crate::hedge::FAMILIES,
         #[cfg(feature = "metrics")]
         crate::metrics::FAMILIES,
+        #[cfg(feature = "priority")]
+        crate::priority::FAMILIES,
+        #[cfg(feature = "rate-limit")]
+        crate::rate_limit::FAMILIES,
+        #[cfg(feature = "pool")]
+        crate::pool::FAMILIES,
         #[cfg(feature = "recover")]
         crate::recover::FAMILIES,
         #[cfg(feature = "retry")]

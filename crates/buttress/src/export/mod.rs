@@ -57,8 +57,39 @@
 //! | `buttress_hedge_not_made_total` | `name`, `reason` | second attempts that were due and were not made |
 //! | `buttress_hedge_delay_seconds` | `name` | how long a first attempt may take at present, if that is known |
 //! | `buttress_hedge_budget_balance` | `name` | second attempts that could be made at once |
+//! | `buttress_pool_calls_total` | `name` | calls that came to a pool |
+//! | `buttress_pool_no_endpoint_total` | `name` | calls that no endpoint could take |
+//! | `buttress_pool_usable_endpoints` | `name` | endpoints that a call may go to |
+//! | `buttress_pool_out_of_budget_total` | `name` | calls that would have gone to another endpoint, had the budget had a failover left |
+//! | `buttress_pool_budget_balance` | `name` | how many calls could go to another endpoint at once |
+//! | `buttress_pool_endpoint_healthy` | `name`, `endpoint` | 1 for an endpoint that is neither failed nor recovering, else 0 |
+//! | `buttress_pool_endpoint_usable` | `name`, `endpoint` | 1 for an endpoint that a call may go to, else 0 |
+//! | `buttress_pool_endpoint_calls_total` | `name`, `endpoint`, `outcome` | calls at an endpoint that have ended, by what they said of it |
+//! | `buttress_pool_endpoint_in_flight` | `name`, `endpoint` | calls at an endpoint that have not ended |
+//! | `buttress_pool_endpoint_moved_total` | `name`, `endpoint` | failed calls that were made again at another endpoint |
+//! | `buttress_pool_endpoint_weight` | `name`, `endpoint` | its weight as it counts now |
+//! | `buttress_pool_endpoint_score` | `name`, `endpoint` | how well it does of late |
+//! | `buttress_pool_endpoint_failed_for_seconds` | `name`, `endpoint` | for how long it has been out; 0 if it is not |
+//! | `buttress_pool_failovers_total` | `name`, `endpoint` | times at which it failed and others answered for it |
+//! | `buttress_pool_recoveries_total` | `name`, `endpoint` | times at which it came back |
 //! | `buttress_fallback_answered_total` | `name`, `cause` | calls that a fallback answered, by what they had ended in |
 //! | `buttress_fallback_unanswered_total` | `name`, `reason` | calls that it was for and did not answer: `declined`, `failed`, `not_repeatable` |
+//! | `buttress_priority_limit` | `name` | calls that may run at a time, at present |
+//! | `buttress_priority_running` | `name` | calls that run |
+//! | `buttress_priority_queued` | `name`, `class` | calls that wait; the `class` is the named one at or below theirs |
+//! | `buttress_priority_wait_seconds` | `name`, `class` | how long those who had to wait and then ran have waited |
+//! | `buttress_priority_calls_total` | `name`, `outcome` | calls that were not refused: `completed`, `failed`, `cancelled`, and those that `left` the line |
+//! | `buttress_priority_rejected_total` | `name`, `reason` | calls that were refused: `full`, `timeout`, `deadline`, `shed` |
+//! | `buttress_priority_displaced_total` | `name` | those of them that had to leave the line for more important ones |
+//! | `buttress_priority_shed_below` | `name` | the class, 20 to 100, below which the load has calls refused; 0 for none |
+//! | `buttress_rate_limit_allowed_total` | `name` | calls that were let through |
+//! | `buttress_rate_limit_limited_total` | `name` | calls that were refused |
+//! | `buttress_rate_limit_waited_total` | `name` | calls that had to wait for their turn |
+//! | `buttress_rate_limit_refunded_total` | `name` | calls that were not made after all, and gave their permits back |
+//! | `buttress_rate_limit_waiting` | `name` | calls that wait for their turn |
+//! | `buttress_rate_limit_remaining` | `name` | permits that can be had at once, of a limit that is one for all |
+//! | `buttress_rate_limit_keys` | `name` | keys that have a limit each |
+//! | `buttress_rate_limit_overflowed_total` | `name` | new keys that found no room |
 //! | `buttress_timeouts_total` | `name`, `limit` | calls and bodies that were cut off: `attempt`, `deadline`, `deadline_in_body`, `body_idle`, `body_total` |
 //! | `buttress_deadlines_expired_total` | `name`, `policy` | calls that were not made, for their deadline had passed |
 //! | `buttress_panics_total` | `name`, `place` | panics that were caught |
@@ -67,8 +98,8 @@
 //!
 //! ¹ and `route`, where [`Metrics::by_route`](crate::metrics::Metrics::by_route) counts them.
 //!
-//! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies: a key of a
-//! keyed policy never becomes a label.
+//! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies, and endpoints of
+//! pools, whose breakers are `{pool}:{endpoint}`: a key of a keyed policy never becomes a label.
 
 mod builder;
 #[cfg(feature = "metrics-facade")]
@@ -140,6 +171,8 @@ impl Export {
     feature = "fallback",
     feature = "hedge",
     feature = "metrics",
+    feature = "priority",
+    feature = "rate-limit",
     feature = "recover",
     feature = "retry",
     feature = "timeout",

@@ -62,6 +62,7 @@ mod peer;
 pub mod replay;
 pub mod respond;
 mod retry_after;
+mod route;
 mod status;
 
 pub use grpc::{ClassifyCode, CodeVerdict, Grpc};
@@ -71,6 +72,7 @@ pub use peek::Peeked;
 pub use peer::PeerAddr;
 pub use replay::{BodyMode, HostBody, ReplayBody, SavedBody, SavedRequest};
 pub use respond::{Edge, GrpcResponder, HttpResponder, RespondLayer, Responder};
+pub use route::MatchedRoute;
 pub use status::{ClassifyHead, Http, StatusVerdict};
 
 #[cfg(test)]

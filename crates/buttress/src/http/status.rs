@@ -195,7 +195,8 @@ impl<B, C> BodyProtocol<http::Response<B>> for Http<C> {
 }
 
 /// Repeatable are the idempotent methods (RFC 9110, section 9.2.2) and whatever has an `Idempotency-Key`. The
-/// context travels in the extensions. There is no route: only a router knows it.
+/// context travels in the extensions, and so does the route, if whoever knows it puts a
+/// [`MatchedRoute`](super::MatchedRoute) there.
 impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
     fn repeatable(&self, request: &http::Request<B>) -> bool {
         let key = || request.headers().get(&IDEMPOTENCY_KEY);
@@ -218,8 +219,9 @@ impl<B, C> RequestProtocol<http::Request<B>> for Http<C> {
         Ok(())
     }
 
-    fn route<'a>(&self, _: &'a http::Request<B>) -> Option<&'a str> {
-        None
+    fn route<'a>(&self, request: &'a http::Request<B>) -> Option<&'a str> {
+        let route = request.extensions().get::<super::MatchedRoute>();
+        route.map(|route| &*route.0)
     }
 
     fn say_attempt(&self, request: &mut http::Request<B>, attempt: u32) {

@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use crate::{admission::Admission, config::Problems};
+use crate::{
+    admission::{Admission, MakeAdmission},
+    config::Problems,
+};
 
 /// An endpoint to be put into a [`Pool`](super::Pool): its name, and what stands behind it.
 #[derive(Clone)]
@@ -36,6 +39,25 @@ impl<T> Endpoint<T> {
     pub fn breaker(mut self, breaker: impl Admission + 'static) -> Self {
         self.guard = Some(Arc::new(breaker));
         self
+    }
+
+    /// With the breaker that `make` makes, if it makes one.
+    #[allow(dead_code)]
+    pub(crate) fn guarded_by(mut self, make: &Arc<dyn MakeAdmission>) -> Self {
+        self.guard = make.make(&self.name).ok();
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What stands behind it.
+    #[must_use]
+    pub fn target(&self) -> &T {
+        &self.target
     }
 
     pub(super) fn check(&self, problems: &mut Problems) {

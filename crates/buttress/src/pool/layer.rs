@@ -19,7 +19,7 @@ pub struct PoolLayer<T, F, P = Plain, M = Same> {
 }
 
 impl<T, F, P, M> PoolLayer<T, F, P, M> {
-    /// The layer of a pool; `address` writes an endpoint's address into a request, and `mode` says which
+    /// The layer of a pool; `address` writes an endpoint's [address](super::Address) into a request, and `mode` says which
     /// [body](crate::replay) the transport takes.
     pub fn new(pool: Pool<T>, address: F, protocol: P, mode: M) -> Self {
         Self {

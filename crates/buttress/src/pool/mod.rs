@@ -82,6 +82,7 @@
 //! [`drain`](Pool::drain), [`set_weight`](Pool::set_weight), or a stream, by [`follow`](Pool::follow). A change takes a lock
 //! that no call ever takes.
 
+mod address;
 pub mod balance;
 mod builder;
 mod choose;
@@ -90,6 +91,7 @@ mod discover;
 mod endpoint;
 mod events;
 mod fading;
+mod families;
 mod future;
 pub mod health;
 mod hub;
@@ -110,6 +112,9 @@ mod tests;
 mod token;
 mod tried;
 
+#[cfg(feature = "http")]
+pub use address::ToAuthority;
+pub use address::{Address, PoolBy};
 pub use balance::{Balance, Candidates, Strategy};
 pub use builder::PoolBuilder;
 pub use config::{HealthConfig, Probe};
@@ -126,6 +131,8 @@ pub use reach::{Addressed, Operation, OperationService, Own, Reach, Through};
 pub use service::PoolService;
 pub use snapshot::{EndpointSnapshot, Snapshot};
 pub use token::PoolToken;
+
+pub(crate) use families::FAMILIES;
 
 /// In events and as the default name.
 const CONCERN: &str = "pool";

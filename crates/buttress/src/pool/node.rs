@@ -4,7 +4,7 @@ mod phase;
 mod turn;
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{
         AtomicU8, AtomicU32, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed},
@@ -31,7 +31,7 @@ pub(super) struct Node {
     pub(super) slot: u8,
     pub(super) name: Arc<str>,
     pub(super) hub: Arc<Hub>,
-    pub(super) guard: Option<Arc<dyn Admission>>,
+    guard: OnceLock<Arc<dyn Admission>>,
     /// Calls in flight, and the flags below.
     word: AtomicU64,
     phase: AtomicU8,
@@ -83,7 +83,7 @@ impl Node {
             slot,
             name,
             hub,
-            guard,
+            guard: guard.map_or_else(OnceLock::new, OnceLock::from),
             word: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Up as u8),
             throttled_until: AtomicU64::new(0),
@@ -100,7 +100,7 @@ impl Node {
 
     /// Has its breaker tell of every change, now that the endpoint is in the pool.
     pub(super) fn listen(self: &Arc<Self>) {
-        if let Some(guard) = &self.guard {
+        if let Some(guard) = self.guard() {
             // A breaker may outlive the pool, and listeners are for ever.
             let weak = Arc::downgrade(self);
             guard.listen(Arc::new(move |_| {
@@ -110,6 +110,17 @@ impl Node {
             }));
             self.look();
         }
+    }
+
+    /// Its breaker, if it has one.
+    #[inline]
+    pub(super) fn guard(&self) -> Option<&Arc<dyn Admission>> {
+        self.guard.get()
+    }
+
+    /// Gives it a breaker; `false` if it has one.
+    pub(super) fn set_guard(self: &Arc<Self>, guard: Arc<dyn Admission>) -> bool {
+        self.guard.set(guard).is_ok()
     }
 
     // ===== what a choice asks =====
@@ -124,7 +135,7 @@ impl Node {
     pub(super) fn is_usable(&self, now: Instant, tick: Tick) -> bool {
         self.word.load(Acquire) & FLAGS == 0
             && self.throttled_until.load(Relaxed) <= tick
-            && self.guard.as_ref().is_none_or(|guard| guard.would_admit(now))
+            && self.guard().is_none_or(|guard| guard.would_admit(now))
     }
 
     /// Was it not taken out by hand?
@@ -167,7 +178,7 @@ impl Node {
             return None;
         }
         let left_alone = self.hub.instant(self.throttled_until.load(Relaxed)).max(now);
-        match &self.guard {
+        match self.guard() {
             None => Some(left_alone),
             Some(guard) => Some(guard.next_chance(now)?.max(left_alone)),
         }
@@ -179,7 +190,7 @@ impl Node {
     /// This is the moment at which a call has chosen. The flags are in the word that counts it, so whoever sets one
     /// knows that no call comes after.
     pub(super) fn admit(self: &Arc<Self>, now: Instant, overrule: bool) -> Option<PoolToken> {
-        let admitted = match &self.guard {
+        let admitted = match self.guard() {
             None => None,
             Some(guard) => match guard.admit(now) {
                 Ok(admitted) => Some(admitted),
@@ -190,7 +201,7 @@ impl Node {
         let before = self.word.fetch_add(1, AcqRel);
         if before & (REMOVED | DRAINING) != 0 {
             self.leave();
-            if let (Some(guard), Some(admitted)) = (&self.guard, admitted) {
+            if let (Some(guard), Some(admitted)) = (self.guard(), admitted) {
                 guard.cancel(admitted);
             }
             return None;

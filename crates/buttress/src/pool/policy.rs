@@ -6,6 +6,7 @@ use super::{
     choose::Search,
     endpoint::{Endpoint, check_weight},
     events::{Alert, PoolEvent, Severity},
+    families,
     future::PoolFuture,
     hub::book,
     layer::PoolLayer,
@@ -18,10 +19,12 @@ use super::{
     tried::Tried,
 };
 use crate::{
+    admission::MakeAdmission,
     clock,
     config::{ConfigError, Problems},
     context,
     error::Rejected,
+    export::Samples,
     outcome::Plain,
     registry::{Drill, DrillError, Event, Listener, Policy, PolicyChanged},
     replay::Same,
@@ -315,7 +318,7 @@ impl<T> Pool<T> {
                 known: self.endpoints(),
             });
         };
-        match (drill, &node.guard) {
+        match (drill, node.guard()) {
             (Drill::Reset, _) => {
                 node.reset();
                 Ok(())
@@ -399,6 +402,13 @@ impl<T> Pool<T> {
         });
     }
 
+    /// Gives each endpoint that has no breaker one that `make` makes, those that are added later too, unless the pool
+    /// makes them itself.
+    #[allow(dead_code)]
+    pub(crate) fn guard_if_unguarded(&self, make: &Arc<dyn MakeAdmission>) {
+        self.shared.guard_if_unguarded(make);
+    }
+
     /// Names a pool that its owner did not, and the breakers of its endpoints after it.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
@@ -439,6 +449,14 @@ impl<T: Send + Sync> Policy for Pool<T> {
         Arc::as_ptr(&self.shared) as usize
     }
 
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.snapshot(), name, samples);
+        // Its endpoints are few and come from its owner, so their breakers may be series of their own.
+        for (name, guard) in self.members() {
+            guard.samples(&name, samples);
+        }
+    }
+
     fn describe(&self, state: &mut Table) {
         state.insert("pool", Table::from(&self.snapshot()));
     }
@@ -460,7 +478,7 @@ impl<T: Send + Sync> Policy for Pool<T> {
     fn members(&self) -> Vec<(Arc<str>, Arc<dyn Policy>)> {
         let pool = self.name();
         let member = |node: &Arc<super::node::Node>| {
-            let guard: Arc<dyn Policy> = node.guard.clone()?;
+            let guard: Arc<dyn Policy> = node.guard()?.clone();
             Some((format!("{pool}:{}", node.name).into(), guard))
         };
         self.shared.nodes().iter().filter_map(member).collect()

@@ -5,6 +5,7 @@ use std::{
 
 use tower_service::Service;
 
+use super::address::Address;
 use crate::error::{Error, ErrorFuture};
 
 /// How a call gets to the endpoint that was chosen: makes a service of what stands behind it.
@@ -29,8 +30,8 @@ impl<S: Clone> Reach<S> for Own {
     }
 }
 
-/// One transport reaches all endpoints: what stands behind an endpoint is its address, which a function `F` writes
-/// into the request.
+/// One transport reaches all endpoints: what stands behind an endpoint is its address, which `F` writes into the
+/// request.
 #[derive(Clone, Copy)]
 pub struct Through<S, F> {
     pub(super) transport: S,
@@ -60,7 +61,7 @@ impl<S: Clone, T: Clone, F: Clone> Reach<T> for Through<S, F> {
 impl<S, T, F, Request> Service<Request> for Addressed<S, T, F>
 where
     S: Service<Request>,
-    F: Fn(&T, &mut Request),
+    F: Address<T, Request>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -73,7 +74,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request) -> S::Future {
-        (self.address)(&self.target, &mut request);
+        self.address.address(&self.target, &mut request);
         self.transport.call(request)
     }
 }

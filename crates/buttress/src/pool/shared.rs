@@ -1,7 +1,7 @@
 //! What a pool shares among its clones.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{
         AtomicBool, AtomicU64,
         Ordering::{AcqRel, Relaxed, Release},
@@ -30,7 +30,7 @@ pub(super) struct Shared<T> {
     // Held while a new set is made of the old one. A call never takes it: it reads whichever set is there.
     changes: Mutex<()>,
     pub(super) turn: RoundRobin,
-    make: Option<Arc<dyn MakeAdmission>>,
+    make: OnceLock<Arc<dyn MakeAdmission>>,
     pub(super) watch: Option<Watch<T>>,
     /// Some endpoint's checks have not begun, for there was no runtime.
     unwatched: AtomicBool,
@@ -51,7 +51,7 @@ impl<T> Shared<T> {
             set: ArcSwap::from_pointee(Set::new(Vec::new(), Arc::new(options))),
             changes: Mutex::new(()),
             turn: RoundRobin::new(),
-            make,
+            make: make.map_or_else(OnceLock::new, OnceLock::from),
             unwatched: AtomicBool::new(watch.is_some()),
             watch,
             next_rebalance: AtomicU64::new(0),
@@ -81,7 +81,7 @@ impl<T> Shared<T> {
         let mut problems = Problems::new();
         endpoint.check(&mut problems);
         problems.into_result()?;
-        let guard = match (endpoint.guard, &self.make) {
+        let guard = match (endpoint.guard, self.make.get()) {
             (Some(guard), _) => Some(guard),
             (None, Some(make)) => Some(make.make(&endpoint.name)?),
             (None, None) => None,
@@ -194,8 +194,25 @@ impl<T> Shared<T> {
         Some(set.targets[index].clone())
     }
 
+    /// Has endpoints without a breaker get one that `make` makes, unless those are made already.
+    pub(super) fn guard_if_unguarded(&self, make: &Arc<dyn MakeAdmission>) {
+        if self.make.set(make.clone()).is_err() {
+            return;
+        }
+        for node in self.nodes() {
+            if let (None, Ok(guard)) = (node.guard(), make.make(&node.name)) {
+                if node.set_guard(guard) {
+                    if self.hub.name.get().is_some() {
+                        self.name_guard(&node);
+                    }
+                    node.listen();
+                }
+            }
+        }
+    }
+
     pub(super) fn name_guard(&self, node: &Node) {
-        if let Some(guard) = &node.guard {
+        if let Some(guard) = node.guard() {
             guard.name_if_unnamed(&format!("{}:{}", self.hub.name(), node.name).into());
         }
     }

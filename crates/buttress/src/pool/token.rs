@@ -90,7 +90,7 @@ impl PoolToken {
                 }
             }
         }
-        if let (Some(guard), Some(admitted)) = (&node.guard, self.admitted.take()) {
+        if let (Some(guard), Some(admitted)) = (node.guard(), self.admitted.take()) {
             guard.finish(admitted, outcome);
         }
         node.leave();
@@ -109,7 +109,7 @@ impl PoolToken {
             let micros = Self::micros(self.began, now);
             node.measures.took_at_least(node.hub.tick(now), micros);
         }
-        if let (Some(guard), Some(admitted)) = (&node.guard, self.admitted.take()) {
+        if let (Some(guard), Some(admitted)) = (node.guard(), self.admitted.take()) {
             guard.cancel(admitted);
         }
         node.leave();
@@ -129,14 +129,14 @@ impl Token for PoolToken {
                 node.hub.note_success(tick, micros, node.in_flight());
             }
         }
-        if let (Some(guard), Some(admitted)) = (&node.guard, &mut self.admitted) {
+        if let (Some(guard), Some(admitted)) = (node.guard(), &mut self.admitted) {
             guard.head(admitted, head);
         }
     }
 
     fn data(&mut self) {
         let Some(node) = &self.node else { return };
-        if let (Some(guard), Some(admitted)) = (&node.guard, &mut self.admitted) {
+        if let (Some(guard), Some(admitted)) = (node.guard(), &mut self.admitted) {
             guard.data(admitted);
         }
     }

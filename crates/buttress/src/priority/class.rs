@@ -104,7 +104,7 @@ impl Priority {
             // Parameters of a member mean nothing here.
             let member = member.split(';').next().unwrap_or_default().trim();
             if let Some(value) = member.strip_prefix("u=") {
-                urgency = value.parse::<u8>().ok().filter(|u| *u <= 7);
+                urgency = digits(value).filter(|u| *u <= 7);
             }
         }
         urgency.map(Self::from_urgency)
@@ -151,6 +151,12 @@ impl fmt::Debug for Priority {
 }
 
 /// A class's name, in whatever case, or a number up to 100.
+/// A number as structured fields have it: Rust's own reader takes a `+` as well.
+fn digits(text: &str) -> Option<u8> {
+    let bare = text.bytes().all(|b| b.is_ascii_digit());
+    bare.then(|| text.parse().ok()).flatten()
+}
+
 impl FromStr for Priority {
     type Err = ParsePriorityError;
 
@@ -159,8 +165,8 @@ impl FromStr for Priority {
         if let Some((_, named)) = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
             return Ok(*named);
         }
-        match text.parse() {
-            Ok(value) if value <= 100 => Ok(Self(value)),
+        match digits(text) {
+            Some(value) if value <= 100 => Ok(Self(value)),
             _ => Err(ParsePriorityError { _private: () }),
         }
     }

@@ -90,6 +90,7 @@ mod class;
 mod classify;
 mod config;
 mod event;
+mod families;
 mod future;
 mod hold;
 mod layer;
@@ -127,6 +128,8 @@ pub use permit::Permit;
 pub use policy::PriorityQueue;
 pub use service::PriorityService;
 pub use snapshot::Status;
+
+pub(crate) use families::FAMILIES;
 
 /// In events and as the default name.
 const CONCERN: &str = "priority";

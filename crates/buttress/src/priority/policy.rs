@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, task::Waker};
 use super::{
     Acquire, CONCERN, CallAll, Permit, Priority, PriorityCall, PriorityLayer, PriorityQueueBuilder, Status,
     acquire::First,
+    families,
     shared::{Shared, book},
 };
 use crate::{
@@ -10,6 +11,8 @@ use crate::{
     config::ConfigError,
     context,
     error::{Rejected, RejectionKind},
+    export::Samples,
+    histogram,
     outcome::Plain,
     registry::{Drill, DrillError, Listener, Policy},
     value::Table,
@@ -69,7 +72,7 @@ impl PriorityQueue {
     /// # Ok(()) }
     /// ```
     pub fn acquire(&self, priority: impl Into<Priority>) -> Acquire {
-        self.acquire_until(priority.into(), context::current_deadline())
+        Acquire::new(self.shared.clone(), priority.into(), context::current_deadline())
     }
 
     /// A slot, if there is one right now.
@@ -116,11 +119,6 @@ impl PriorityQueue {
     /// The way of a call that was not [admitted](Self::admit) so.
     pub(super) fn first(self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> First {
         Acquire::first(self.shared, class, deadline, waker)
-    }
-
-    #[inline]
-    fn acquire_until(&self, class: Priority, deadline: Option<Instant>) -> Acquire {
-        Acquire::new(self.shared.clone(), class, deadline)
     }
 
     /// Runs `future` once there is a slot for it: for those who have no tower service. `Ok` is a success of the service,
@@ -243,6 +241,16 @@ impl PriorityQueue {
         let books = self.shared.books.read();
         let word = self.shared.word();
         let queued_by_class = self.shared.queued();
+        let by_class = Priority::bands().zip(&self.shared.waits);
+        let mut time_in_queue_by_class: Vec<_> = by_class
+            .map(|((_, class), waits)| (class, waits.snapshot()))
+            .filter(|(_, waits)| waits.count() > 0)
+            .collect();
+        time_in_queue_by_class.reverse();
+        let mut time_in_queue = histogram::Snapshot::default();
+        for (_, waits) in &time_in_queue_by_class {
+            time_in_queue.merge(waits);
+        }
         Status {
             name: self.name(),
             limit: word.limit(),
@@ -259,7 +267,8 @@ impl PriorityQueue {
             rejected_shed: books[book::SHED],
             displaced: self.shared.displaced(),
             shed_below: self.shared.load_threshold(),
-            time_in_queue: self.shared.waits.snapshot(),
+            time_in_queue,
+            time_in_queue_by_class,
             closed: word.is_closed(),
         }
     }
@@ -339,6 +348,10 @@ impl Policy for PriorityQueue {
         state.insert("priority", Table::from(&self.status()));
     }
 
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.shared, name, samples);
+    }
+
     fn listen(&self, listener: Listener) {
         self.shared.events.listen(listener);
     }
@@ -347,6 +360,7 @@ impl Policy for PriorityQueue {
         match drill {
             Drill::Reset => {
                 self.shared.books.rebase();
+                self.shared.displaced.rebase();
                 Ok(())
             }
             _ => Err(DrillError::Unsupported),

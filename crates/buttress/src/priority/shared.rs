@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::{
     CONCERN, Priority,
     builder::PriorityQueueBuilder,
+    class::BANDS,
     limit::Controller,
     offered::Offered,
     order::{CLASSES, Order, Standing},
@@ -48,8 +49,9 @@ pub(super) struct Shared {
     pub(super) refused: AtomicU64,
     pub(super) idle: Notify,
     pub(super) books: Striped<8>,
-    pub(super) displaced: AtomicU64,
-    pub(super) waits: Histogram,
+    pub(super) displaced: Striped<1>,
+    /// By the class that they came with.
+    pub(super) waits: [Histogram; BANDS],
     pub(super) events: Emitter,
     pub(super) name: OnceLock<Arc<str>>,
     pub(super) born: Instant,
@@ -131,8 +133,8 @@ impl Shared {
             refused: AtomicU64::new(0),
             idle: Notify::new(),
             books: Striped::new(),
-            displaced: AtomicU64::new(0),
-            waits: Histogram::new(),
+            displaced: Striped::new(),
+            waits: std::array::from_fn(|_| Histogram::new()),
             events: Emitter::default(),
             name,
             born,
@@ -246,7 +248,7 @@ impl Shared {
             return false;
         }
         line.dismiss(last, RejectionKind::QueueFull);
-        self.displaced.fetch_add(1, Relaxed);
+        self.displaced.add(0, 1);
         true
     }
 
@@ -275,7 +277,7 @@ impl Shared {
                     return Err(Err(self.refuse(late(is_deadline))));
                 }
                 let waited = now.saturating_duration_since(waiter.entered);
-                self.waits.record(waited);
+                self.waits[Priority::new(waiter.class).index()].record(waited);
                 Ok(self.begin(self.slots.load(), Some(waited)))
             }
             Stands::Dismissed(RejectionKind::QueueTimeout) => {

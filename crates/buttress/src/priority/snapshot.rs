@@ -45,6 +45,8 @@ pub struct Status {
     pub shed_below: Option<Priority>,
     /// How long those had waited who had to wait and were admitted.
     pub time_in_queue: histogram::Snapshot,
+    /// The same by class, the most important first; only classes of which somebody had to wait.
+    pub time_in_queue_by_class: Vec<(Priority, histogram::Snapshot)>,
     /// Whether it is closed.
     pub closed: bool,
 }
@@ -64,12 +66,18 @@ impl From<&Status> for Table {
         for (class, count) in &s.queued_by_class {
             by_class.insert(class.to_string(), *count);
         }
-        let time = Table::new()
-            .with("count", s.time_in_queue.count())
-            .with("mean", s.time_in_queue.mean().map(millis))
-            .with("p50", s.time_in_queue.quantile(0.5).map(millis))
-            .with("p95", s.time_in_queue.quantile(0.95).map(millis))
-            .with("p99", s.time_in_queue.quantile(0.99).map(millis));
+        let time = |waits: &histogram::Snapshot| {
+            Table::new()
+                .with("count", waits.count())
+                .with("mean", waits.mean().map(millis))
+                .with("p50", waits.quantile(0.5).map(millis))
+                .with("p95", waits.quantile(0.95).map(millis))
+                .with("p99", waits.quantile(0.99).map(millis))
+        };
+        let mut time_by_class = Table::new();
+        for (class, waits) in &s.time_in_queue_by_class {
+            time_by_class.insert(class.to_string(), time(waits));
+        }
         Table::new()
             .with("limit", s.limit)
             .with("running", s.running)
@@ -85,7 +93,8 @@ impl From<&Status> for Table {
             .with("rejectedShed", s.rejected_shed)
             .with("displaced", s.displaced)
             .with("shedBelow", s.shed_below.map(|class| class.to_string()))
-            .with("timeInQueue", time)
+            .with("timeInQueue", time(&s.time_in_queue))
+            .with("timeInQueueByClass", time_by_class)
             .with("closed", s.closed)
     }
 }

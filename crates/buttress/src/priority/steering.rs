@@ -116,7 +116,7 @@ impl Shared {
     }
 
     pub(super) fn displaced(&self) -> u64 {
-        self.displaced.load(Relaxed)
+        self.displaced.read()[0]
     }
 
     pub(super) fn load_threshold(&self) -> Option<Priority> {

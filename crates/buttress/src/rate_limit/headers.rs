@@ -22,6 +22,7 @@ use std::{
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
     str,
+    sync::atomic::Ordering::Relaxed,
 };
 
 use bytes::Bytes;
@@ -46,6 +47,8 @@ const LONGEST_ENTRY: usize = 64;
 pub struct RateLimitResponder<R> {
     inner: R,
     limiter: Option<RateLimiter>,
+    /// Whether it is only to say so while the limiter's options have it say so.
+    as_configured: bool,
 }
 
 impl<R> RateLimitResponder<R> {
@@ -54,6 +57,16 @@ impl<R> RateLimitResponder<R> {
         Self {
             inner,
             limiter: limiter.into(),
+            as_configured: false,
+        }
+    }
+
+    /// The same, but it says no more than `inner` does unless the limiter is told to say what is left by
+    /// [`headers`](super::RateLimiterBuilder::headers), then or later.
+    pub fn as_configured(limiter: impl Into<Option<RateLimiter>>, inner: R) -> Self {
+        Self {
+            as_configured: true,
+            ..Self::new(limiter, inner)
         }
     }
 }
@@ -81,7 +94,8 @@ impl<R: Responder> Responder for RateLimitResponder<R> {
         let mut response = self.inner.respond(rejected);
         if let Some(limiter) = &self.limiter {
             let ours = rejected.kind() == RejectionKind::RateLimited
-                && rejected.policy() == &**limiter.shared.name();
+                && rejected.policy() == &**limiter.shared.name()
+                && (!self.as_configured || limiter.shared.headers.load(Relaxed));
             if ours {
                 say_refused(response.headers_mut(), &limiter.shared, rejected);
             }

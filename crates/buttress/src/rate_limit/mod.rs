@@ -74,6 +74,7 @@ mod cell;
 mod charge;
 mod config;
 mod counter;
+mod families;
 mod future;
 mod gcra;
 #[cfg(feature = "http")]
@@ -120,6 +121,8 @@ pub use service::RateLimitService;
 pub use shared::LimitReached;
 pub use snapshot::{KeySnapshot, Snapshot};
 pub use store::{Store, StorePermit, Taken};
+
+pub(crate) use families::FAMILIES;
 
 /// In the registry and as the default name.
 const CONCERN: &str = "rate_limit";

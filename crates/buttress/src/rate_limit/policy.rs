@@ -7,6 +7,7 @@ use super::{
     Acquire, CONCERN, Key, Limit, Permit, Quota, RateLimitCall, RateLimitLayer, RateLimiterBuilder, Snapshot,
     Taken,
     cell::NotNow,
+    families,
     quota::Refusal,
     shared::{DIRECTORY, Shared, book},
     spot::Spot,
@@ -16,6 +17,7 @@ use crate::{
     config::ConfigError,
     context,
     error::Rejected,
+    export::Samples,
     outcome::Plain,
     registry::{Drill, DrillError, Listener, Policy},
     value::Table,
@@ -412,6 +414,10 @@ impl Policy for RateLimiter {
 
     fn describe(&self, state: &mut Table) {
         state.insert("rateLimit", Table::from(&self.snapshot()));
+    }
+
+    fn samples(&self, name: &str, samples: &mut Samples) {
+        families::write(&self.shared, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

@@ -11,6 +11,8 @@ use crate::{
     hedge::{Hedge, HedgeBuilder},
     metrics::Metrics,
     outcome::Plain,
+    priority::{PriorityQueue, PriorityQueueBuilder},
+    rate_limit::{RateLimiter, RateLimiterBuilder},
     recover::Recover,
     retry::{Retry, RetryBuilder},
     timeout::Timeouts,
@@ -35,6 +37,12 @@ use crate::{
 /// max_attempts = 3
 /// [hedge]                         # the options of `HedgeBuilder`
 /// after = "p95"
+/// [priority]                      # the options of `PriorityQueueBuilder`
+/// concurrency = 64
+/// queue = 1024
+/// [rate_limit]                    # the options of `RateLimiterBuilder`
+/// rate = 100
+/// burst = 200
 /// [circuit_breaker]               # the options of `CircuitBreakerBuilder`
 /// consecutive_failures = 5
 /// open_for = "30s"
@@ -82,6 +90,10 @@ pub struct ClientConfig<P: FileFallback = Plain> {
     pub retry: Option<Retry>,
     /// Calling a second time what is slow; section `hedge`, off by default.
     pub hedge: Option<Hedge>,
+    /// So many calls at a time, the most important first; section `priority`, off by default.
+    pub priority: Option<PriorityQueue>,
+    /// So many calls in so much time; section `rate_limit`, off by default.
+    pub rate_limit: Option<RateLimiter>,
     /// The circuit breaker; section `circuit_breaker`, off by default.
     pub circuit_breaker: Option<CircuitBreaker>,
 }
@@ -120,6 +132,10 @@ pub struct ServerConfig {
     pub recover: Option<Recover>,
     /// Time limits; section `timeouts`, off by default.
     pub timeouts: Timeouts,
+    /// So many calls at a time, the most important first; section `priority`, off by default.
+    pub priority: Option<PriorityQueue>,
+    /// So many calls in so much time; section `rate_limit`, off by default.
+    pub rate_limit: Option<RateLimiter>,
     /// The circuit breaker; section `circuit_breaker`, off by default.
     pub circuit_breaker: Option<CircuitBreaker>,
 }
@@ -135,6 +151,8 @@ impl<P: FileFallback> Default for ClientConfig<P> {
             fallback: None,
             retry: None,
             hedge: None,
+            priority: None,
+            rate_limit: None,
             circuit_breaker: None,
         }
     }
@@ -149,6 +167,8 @@ impl Default for ServerConfig {
             export: ExportBuilder::default(),
             recover: Some(Recover::new()),
             timeouts: Timeouts::default(),
+            priority: None,
+            rate_limit: None,
             circuit_breaker: None,
         }
     }
@@ -165,6 +185,8 @@ impl<P: FileFallback> Clone for ClientConfig<P> {
             fallback: self.fallback.clone(),
             retry: self.retry.clone(),
             hedge: self.hedge.clone(),
+            priority: self.priority.clone(),
+            rate_limit: self.rate_limit.clone(),
             circuit_breaker: self.circuit_breaker.clone(),
         }
     }
@@ -190,6 +212,8 @@ impl<P: FileFallback> ClientConfig<P> {
                 let options = HedgeBuilder::read(&mut section);
                 section.accept(options.build())
             }),
+            priority: priority(section),
+            rate_limit: rate_limit(section),
             circuit_breaker: circuit_breaker(section),
         }
     }
@@ -215,6 +239,8 @@ impl ServerConfig {
             export,
             recover: recover(section),
             timeouts: timeouts(section, Timeouts::read_inbound),
+            priority: priority(section),
+            rate_limit: rate_limit(section),
             circuit_breaker: circuit_breaker(section),
         }
     }
@@ -251,6 +277,18 @@ fn timeouts(section: &mut Section<'_, '_>, read: fn(&mut Section<'_, '_>) -> Tim
     section.map(|mut section| read(&mut section)).unwrap_or_default()
 }
 
+fn priority(section: &mut Section<'_, '_>) -> Option<PriorityQueue> {
+    let mut section = section.section("priority")?;
+    let options = PriorityQueueBuilder::read(&mut section);
+    section.accept(options.build())
+}
+
+fn rate_limit(section: &mut Section<'_, '_>) -> Option<RateLimiter> {
+    let mut section = section.section("rate_limit")?;
+    let options = RateLimiterBuilder::read(&mut section);
+    section.accept(options.build())
+}
+
 fn circuit_breaker(section: &mut Section<'_, '_>) -> Option<CircuitBreaker> {
     let mut section = section.section("circuit_breaker")?;
     let options = CircuitBreakerBuilder::read(&mut section);
@@ -276,9 +314,9 @@ impl<'de> serde::Deserialize<'de> for ServerConfig {
 impl<P: FileFallback, M, S> Stack<Client<P, M>, S> {
     /// Fills every slot with what a file says, in place of what stood there. A [`protocol`](Self::protocol) of your own
     /// is set after it.
-    pub fn config<E, O, I>(self, config: ClientConfig<P>) -> Stack<Client<P, M>, ClientSlots<P, E, O, I>>
+    pub fn config<E, O, I, N>(self, config: ClientConfig<P>) -> Stack<Client<P, M>, S::Full>
     where
-        S: Fill<Client<P, M>, Full = ClientSlots<P, E, O, I>>,
+        S: Fill<Client<P, M>, Full = ClientSlots<P, E, O, I, N>>,
     {
         let mut stack = self.full();
         stack.slots.trace_id = config.trace_id;
@@ -288,6 +326,8 @@ impl<P: FileFallback, M, S> Stack<Client<P, M>, S> {
         stack.slots.total = config.timeouts.total;
         stack.slots.retry = config.retry;
         stack.slots.hedge = config.hedge;
+        stack.slots.priority = config.priority;
+        stack.slots.rate_limit = config.rate_limit;
         stack.slots.breaker = config.circuit_breaker;
         stack.slots.attempt = config.timeouts.attempt;
         stack
@@ -306,6 +346,8 @@ impl<P, S> Stack<Server<P>, S> {
         stack.slots.metrics = config.metrics;
         stack.slots.recover = config.recover;
         stack.slots.total = config.timeouts.total;
+        stack.slots.priority = config.priority;
+        stack.slots.rate_limit = config.rate_limit;
         stack.slots.breaker = config.circuit_breaker;
         stack.slots.attempt = config.timeouts.attempt;
         stack

@@ -27,9 +27,10 @@ use crate::{
 ///
 /// `M` says which request [body](crate::replay) the service takes; see [`Stack::request_body`]. Where the service's
 /// error can carry a rejection already, so that the stack is told to [`keep_error`](Stack::keep_error), `E` is
-/// [`Identity`]. `O` and `I` are the user's own layers [outside](Stack::outside) and [inside](Stack::inside).
-pub type FullClient<P, M = Same, E = ErrorLayer, O = Identity, I = Identity> =
-    ServiceBuilder<<ClientSlots<P, E, O, I> as Build<Client<P, M>>>::Layers>;
+/// [`Identity`]. `O` and `I` are the user's own layers [outside](Stack::outside) and [inside](Stack::inside). `N` is the
+/// [pool](Stack::pool) of its endpoints, where it has several: that is no policy to be switched off.
+pub type FullClient<P, M = Same, E = ErrorLayer, O = Identity, I = Identity, N = Identity> =
+    ServiceBuilder<<ClientSlots<P, E, O, I, N> as Build<Client<P, M>>>::Layers>;
 
 /// A server's stack with every slot filled, by policies that may be off: the type of one that is read from a file.
 /// `F` is what makes a response of a refusal, the others are as in [`FullClient`].

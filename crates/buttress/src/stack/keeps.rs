@@ -94,6 +94,16 @@ impl<A: Keeps, B: Keeps> Keeps for (A, B) {
     type By = <A::By as Keeping>::Or<B::By>;
 }
 
+#[cfg(feature = "pool")]
+impl<T> Keeps for crate::pool::Pool<T> {
+    type By = Kept;
+}
+
+#[cfg(feature = "pool")]
+impl<T, F> Keeps for crate::pool::PoolBy<T, F> {
+    type By = Kept;
+}
+
 #[cfg(feature = "retry")]
 impl Keeps for Option<crate::retry::Retry> {
     type By = Kept;

@@ -42,6 +42,9 @@
 //!  total timeout    sets the deadline             deadline         reads grpc-timeout
 //!  retry
 //!  hedge
+//!  priority         a slot, most important first  rate limit       so many in so much time
+//!  pool             an endpoint for each attempt  priority         a slot, most important first
+//!  rate limit       so many in so much time
 //!  circuit breaker                                circuit breaker
 //!  attempt timeout                                handler timeout
 //!  recover                                        recover
@@ -62,8 +65,17 @@
 //! * The fallback answers whatever comes of all that, the end of the total too, and the metrics count what the caller
 //!   sees. It has no part in the call's time.
 //! * Each attempt of a retry may be hedged; a failed one is the retry's business only when its hedge has failed, too.
+//! * The pool stands inside of the retry and of the hedge: each attempt asks it anew, and lands elsewhere if it can. What
+//!   stands further in is for each endpoint: it has a breaker of its own, and each call at it its own time limit.
 //! * The retry stands outside of the breaker: each attempt is a call to it, and when it opens, what is left of the
 //!   attempts is not made. A failed response, and with it what it holds further in, is dropped before the retry waits.
+//! * Queue and rate limit stand inside of retry and hedge, so each attempt asks them again, and a wait between two
+//!   attempts holds no slot; outside of breaker and attempt timeout, to whom waiting is no slowness of the service. A
+//!   call that could not begin before the total is over is refused instead.
+//! * Of a client the queue stands outside of the rate limit: who waits for a slot has not taken a permit of the limit
+//!   yet, which by then might be another second's. Of a server it is the other way round: who is over the limit does not
+//!   get to stand in the line.
+//! * A call that is refused further in than the rate limit, by an open circuit or a full queue, gives its permit back.
 //! * `respond` stands outside the metrics, which so see the rejection itself; outside it they could not tell our
 //!   503 from the handler's.
 //! * The user's layers never have to know about rejections: [`inside`](Stack::inside) lies below the layer that
@@ -87,7 +99,7 @@
 //! layers may send a request again, its body is wrapped and remembered once, and the service gets one and the same type.
 //!
 //! ```
-//! # #[cfg(all(feature = "circuit-breaker", feature = "fallback", feature = "hedge", feature = "http", feature = "metrics", feature = "recover", feature = "retry", feature = "timeout", feature = "trace-id"))] {
+//! # #[cfg(all(feature = "circuit-breaker", feature = "fallback", feature = "hedge", feature = "http", feature = "metrics", feature = "priority", feature = "rate-limit", feature = "recover", feature = "retry", feature = "timeout", feature = "trace-id"))] {
 //! use buttress::{Http, Stack, http::ReplayBody, replay::Bare, retry::Retry, stack::FullClient};
 //! use bytes::Bytes;
 //! use http::{Request, Response};
@@ -106,15 +118,61 @@
 //! # main() }
 //! ```
 //!
+//! # Several endpoints
+//!
+//! Where one transport reaches all of them, [`pool`](Stack::pool) is a slot as any other: it writes an endpoint's address
+//! into each request.
+//!
+//! ```
+//! # #[cfg(all(feature = "circuit-breaker", feature = "http", feature = "pool", feature = "retry", feature = "timeout"))] {
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use buttress::{Stack, circuit_breaker::CircuitBreaker, pool::Pool, retry::Retry};
+//! use bytes::Bytes;
+//! use http::{Request, Response, uri::Authority};
+//! use http_body_util::Full;
+//! use tower::{ServiceExt, service_fn};
+//!
+//! let pool = Pool::builder()
+//!     .endpoint("a", Authority::from_static("10.0.0.1:80"))
+//!     .endpoint("b", Authority::from_static("10.0.0.2:80"))
+//!     .build()?;
+//! let stack = Stack::http_client("payments")
+//!     .retry(Retry::standard())
+//!     .pool(pool.clone())
+//!     .circuit_breaker(CircuitBreaker::builder().consecutive_failures(3).build()?)
+//!     .attempt_timeout(Duration::from_secs(2))?
+//!     .any_request_body()
+//!     .build();
+//!
+//! let transport = service_fn(async |request: Request<_>| match request.uri().host() {
+//!     Some("10.0.0.1") => Err(std::io::Error::other("down")),
+//!     _ => Ok(Response::new(Full::<Bytes>::default())),
+//! });
+//! let client = stack.service(transport);
+//! for _ in 0..20 {
+//!     let request = Request::get("/books").body(Full::<Bytes>::default())?;
+//!     assert!(client.clone().oneshot(request).await.is_ok());
+//! }
+//! assert!(pool.snapshot().endpoint("b").is_some_and(|b| b.success == 20));
+//! # Ok(()) }
+//! # main().unwrap() }
+//! ```
+//!
+//! Where each endpoint is a service of its own, with its own connections, [`build_split`](Stack::build_split) gives two
+//! halves, for above and below the pool.
+//!
 //! # What it costs
 //!
 //! Around a plain service, with every slot filled, nothing is allocated for a call whose first attempt succeeds, nor
-//! for one that is refused; but a trace-id is one allocation, the context that it is in. Over HTTP the
-//! [`CallContext`](crate::CallContext) in the request's extensions, which carries trace and deadline, is four
-//! allocations: a map, its table, the context, and the [`Tally`](crate::context::Tally) that all copies of it share.
-//! What retry and hedge keep of the request, its headers as a list, is one each; the values of the headers that a
-//! trace-id writes are one for an attempt and one for an answer. So a `GET` through a client with every slot filled but
-//! the trace-id is six, without a hedge five, and with neither a deadline nor a retry none.
+//! for one that is refused; but one that waits in the queue is an allocation, and a trace-id is one, the context that it
+//! is in. Over HTTP the [`CallContext`](crate::CallContext) in the request's extensions, which carries trace and
+//! deadline, is four allocations: a map, its table, the context, and the [`Tally`](crate::context::Tally) that all
+//! copies of it share. What retry and hedge keep of the request, its headers as a list, is one each; the values of the
+//! headers that a trace-id writes are one for an attempt and one for an answer. So a `GET` through a client with every
+//! slot filled but the trace-id is six, without a hedge five, and with neither a deadline nor a retry none. A pool of
+//! several endpoints keeps the headers as well, which is one more.
 //!
 //! # Why it is built like this
 //!
@@ -138,6 +196,8 @@ mod table;
     feature = "fallback",
     feature = "hedge",
     feature = "metrics",
+    feature = "priority",
+    feature = "rate-limit",
     feature = "recover",
     feature = "retry",
     feature = "timeout",
@@ -149,6 +209,8 @@ mod config;
     feature = "fallback",
     feature = "hedge",
     feature = "metrics",
+    feature = "priority",
+    feature = "rate-limit",
     feature = "recover",
     feature = "retry",
     feature = "timeout",
@@ -161,6 +223,7 @@ mod kind;
 mod limit;
 mod slot;
 mod slots;
+mod split;
 
 use std::sync::Arc;
 
@@ -172,6 +235,9 @@ pub use kind::{Attempts, Calls, Client, Handles, Kind};
 pub use limit::TimeLimit;
 pub use slot::{Place, Slot};
 pub use slots::Slots;
+#[cfg(feature = "pool")]
+pub use split::{Lower, LowerOf};
+pub use split::{Split, Unfilled};
 use tower::ServiceBuilder;
 
 #[cfg(feature = "http")]
@@ -349,6 +415,8 @@ impl<P, S> Stack<Server<P>, S> {
     feature = "fallback",
     feature = "hedge",
     feature = "metrics",
+    feature = "priority",
+    feature = "rate-limit",
     feature = "recover",
     feature = "retry",
     feature = "timeout",

@@ -6,6 +6,7 @@ use tower_layer::Identity;
 #[allow(unused_imports)]
 use super::{Attempts, Client, Kind};
 use crate::{
+    admission::MakeAdmission,
     error::ErrorLayer,
     registry::{Policy, Registry},
 };
@@ -16,6 +17,10 @@ pub struct Place {
     name: Arc<str>,
     registry: Option<Registry>,
     attempt_limit: Option<Duration>,
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    limiter: Option<crate::rate_limit::RateLimiter>,
+    is_pooled: bool,
+    guard: Option<Arc<dyn MakeAdmission>>,
 }
 
 impl Place {
@@ -24,6 +29,10 @@ impl Place {
             name,
             registry: None,
             attempt_limit: None,
+            #[cfg(all(feature = "http", feature = "rate-limit"))]
+            limiter: None,
+            is_pooled: false,
+            guard: None,
         }
     }
 
@@ -46,6 +55,42 @@ impl Place {
     /// Says how long an attempt may take.
     pub fn set_attempt_limit(&mut self, limit: Option<Duration>) {
         self.attempt_limit = limit;
+    }
+
+    /// The limiter of the stack, if it has one.
+    #[cfg(all(feature = "http", feature = "rate-limit"))]
+    #[must_use]
+    pub fn limiter(&self) -> Option<&crate::rate_limit::RateLimiter> {
+        self.limiter.as_ref()
+    }
+
+    /// Whether there are several endpoints further in, so that a policy that judges one of them has to be there for each.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    /// Says that there are several endpoints.
+    pub fn set_pooled(&mut self) {
+        self.is_pooled = true;
+    }
+
+    /// What makes the breaker of each endpoint, if the stack has one.
+    #[must_use]
+    pub fn guard(&self) -> Option<Arc<dyn MakeAdmission>> {
+        let (make, limit) = (self.guard.clone()?, self.attempt_limit);
+        Some(Arc::new(move |target: &str| {
+            let guard = make.make(target)?;
+            if let Some(limit) = limit {
+                guard.slow_after_if_unset(limit);
+            }
+            Ok(guard)
+        }))
+    }
+
+    /// Says what makes the breaker of each endpoint.
+    pub fn set_guard(&mut self, guard: impl MakeAdmission + 'static) {
+        self.guard = Some(Arc::new(guard));
     }
 
     /// Lists a policy, if the stack has a registry.
@@ -88,12 +133,24 @@ impl<K> Slot<K> for ErrorLayer {
     }
 }
 
-#[cfg(feature = "http")]
+#[cfg(all(feature = "http", not(feature = "rate-limit")))]
 impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
     type Layer = Self;
 
     fn to_layer(&self, _: &K, _: &Place) -> Self {
         self.clone()
+    }
+}
+
+/// What a limiter says of itself in responses it says in its refusals, and those are made here.
+#[cfg(all(feature = "http", feature = "rate-limit"))]
+impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
+    type Layer = crate::http::respond::RespondLayer<crate::rate_limit::headers::RateLimitResponder<R>>;
+
+    fn to_layer(&self, _: &K, place: &Place) -> Self::Layer {
+        let limiter = place.limiter().cloned();
+        self.clone()
+            .map(|inner| crate::rate_limit::headers::RateLimitResponder::as_configured(limiter, inner))
     }
 }
 
@@ -127,6 +184,7 @@ macro_rules! policy_slot {
 policy_slot! {
     "metrics": crate::metrics::Metrics => crate::metrics::MetricsLayer<K::Protocol>;
     "recover": crate::recover::Recover => crate::recover::RecoverLayer<K::Protocol>;
+    "priority": crate::priority::PriorityQueue => crate::priority::PriorityLayer<K::Protocol>;
     "timeout": crate::timeout::Deadline => crate::timeout::DeadlineLayer<K::Protocol>;
 }
 
@@ -155,12 +213,85 @@ client_slot! {
 impl<K: Kind> Slot<K> for Option<crate::circuit_breaker::CircuitBreaker> {
     type Layer = crate::circuit_breaker::CircuitBreakerLayer<K::Protocol>;
 
+    fn prepare(&self, place: &mut Place) {
+        if let Some(breaker) = self {
+            place.set_guard(breaker.options());
+        }
+    }
+
     fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        if place.is_pooled() {
+            // Each endpoint has one like it, which the pool drives.
+            return Self::Layer::new(None, kind.protocol().clone());
+        }
         settle!(self, place);
         if let (Some(breaker), Some(limit)) = (self, place.attempt_limit()) {
             breaker.slow_after_if_unset(limit);
         }
         Self::Layer::new(self.clone(), kind.protocol().clone())
+    }
+}
+
+#[cfg(feature = "rate-limit")]
+impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
+    type Layer = crate::rate_limit::RateLimitLayer<K::Protocol>;
+
+    #[cfg(feature = "http")]
+    fn prepare(&self, place: &mut Place) {
+        place.limiter.clone_from(self);
+    }
+
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
+        settle!(self, place);
+        Self::Layer::new(self.clone(), kind.protocol().clone())
+    }
+}
+
+/// The pool of a stack, its breakers made.
+#[cfg(feature = "pool")]
+pub(super) fn pooled<T: Send + Sync + 'static>(
+    pool: &crate::pool::Pool<T>,
+    place: &Place,
+) -> crate::pool::Pool<T> {
+    settle!(Some(pool), place);
+    if let Some(guard) = place.guard() {
+        pool.guard_if_unguarded(&guard);
+    }
+    pool.clone()
+}
+
+#[cfg(all(feature = "http", feature = "pool"))]
+impl<P: Clone, M: Clone, T: Send + Sync + 'static> Slot<Client<P, M>> for crate::pool::Pool<T> {
+    type Layer = crate::pool::PoolLayer<T, crate::pool::ToAuthority, P, M>;
+
+    fn prepare(&self, place: &mut Place) {
+        place.set_pooled();
+    }
+
+    fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
+        let address = crate::pool::ToAuthority;
+        Self::Layer::new(
+            pooled(self, place),
+            address,
+            kind.protocol.clone(),
+            kind.mode.clone(),
+        )
+    }
+}
+
+#[cfg(feature = "pool")]
+impl<P: Clone, M: Clone, T: Send + Sync + 'static, F: Clone> Slot<Client<P, M>>
+    for crate::pool::PoolBy<T, F>
+{
+    type Layer = crate::pool::PoolLayer<T, F, P, M>;
+
+    fn prepare(&self, place: &mut Place) {
+        place.set_pooled();
+    }
+
+    fn to_layer(&self, kind: &Client<P, M>, place: &Place) -> Self::Layer {
+        let (pool, address) = (pooled(&self.pool, place), self.address.clone());
+        Self::Layer::new(pool, address, kind.protocol.clone(), kind.mode.clone())
     }
 }
 

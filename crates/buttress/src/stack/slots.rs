@@ -14,7 +14,8 @@ use tower_layer::Identity;
 use super::Server;
 #[cfg(feature = "timeout")]
 use super::TimeLimit;
-use super::{Attempts, Build, Calls, Client, Keeps, Place, Slot, Stack};
+use super::{Attempts, Build, Calls, Client, Keeps, Place, Slot, Split, Stack, Unfilled};
+use crate::replay::Bare;
 // A build may leave out those who ask for them.
 #[allow(unused_imports)]
 use super::Handles;
@@ -29,6 +30,10 @@ use crate::hedge::Hedge;
 use crate::http::respond::{Edge, RespondLayer, Responder};
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
+#[cfg(feature = "priority")]
+use crate::priority::PriorityQueue;
+#[cfg(feature = "rate-limit")]
+use crate::rate_limit::RateLimiter;
 #[cfg(feature = "recover")]
 use crate::recover::Recover;
 #[cfg(feature = "retry")]
@@ -122,11 +127,47 @@ slots! {
             fn hedge(hedge: impl Into<Option<Hedge>>) -> Option<Hedge> where K: Calls = hedge.into();
         }
 
+        priority: PrioritySlot = Identity [Option<PriorityQueue> | Option<PriorityQueue>] {
+            /// Lets so many calls run at a time, the most important first. `None` is off.
+            ///
+            /// The service has to be [`Clone`]: the one that is called belongs to the call that waited for it.
+            #[cfg(feature = "priority")]
+            fn priority(queue: impl Into<Option<PriorityQueue>>) -> Option<PriorityQueue> = queue.into();
+        }
+
+        rate_limit: RateLimitSlot = Identity [Option<RateLimiter> | Option<RateLimiter>] {
+            /// Lets so many calls through in so much time. `None` is off.
+            ///
+            /// A server whose limiter says what is [left](crate::rate_limit::RateLimiterBuilder::headers) says so in its
+            /// refusals, too. The service has to be [`Clone`], for calls that wait.
+            #[cfg(feature = "rate-limit")]
+            fn rate_limit(limiter: impl Into<Option<RateLimiter>>) -> Option<RateLimiter> = limiter.into();
+        }
+
+        pool: PoolSlot = Identity [PoolSlot | Identity] {
+            /// Sends each attempt to one of several endpoints: over HTTP a [`Pool`] whose endpoints are authorities or
+            /// URIs, which are written into the request, or what [`Pool::addressed_by`] makes of another.
+            ///
+            /// One transport reaches all endpoints. The policies that come further in are for each endpoint: see the
+            /// [module](super). For endpoints that are services of their own there is
+            /// [`build_split`](Self::build_split).
+            ///
+            /// The service has to be [`Clone`].
+            ///
+            /// [`Pool`]: crate::pool::Pool
+            /// [`Pool::addressed_by`]: crate::pool::Pool::addressed_by
+            #[cfg(feature = "pool")]
+            fn pool<N>(pool: N) -> N where K: Calls = pool;
+        }
+
         breaker: BreakerSlot = Identity [Option<CircuitBreaker> | Option<CircuitBreaker>] {
             /// Stops calling the service while it is down. `None` is off.
             ///
             /// Where the breaker does not say from when on a call is [slow], it is the time that the stack gives an
             /// attempt, should it limit that.
+            ///
+            /// In a stack with a pool each endpoint has a breaker of its own, with the options of this one, which is
+            /// itself never asked; endpoints that have their own keep it.
             ///
             /// [slow]: crate::circuit_breaker::CircuitBreakerBuilder::slow_after
             #[cfg(feature = "circuit-breaker")]
@@ -164,10 +205,15 @@ slots! {
         trace_id: TraceIdSlot,
         metrics: MetricsSlot,
         recover: RecoverSlot,
-        fallback: FallbackSlot between ((), (RetrySlot, HedgeSlot)),
+        fallback: FallbackSlot between ((), ((RetrySlot, HedgeSlot), PoolSlot)),
         total: TotalSlot,
-        retry: RetrySlot between (FallbackSlot, HedgeSlot),
-        hedge: HedgeSlot between ((FallbackSlot, RetrySlot), ()),
+        retry: RetrySlot between (FallbackSlot, (HedgeSlot, PoolSlot)),
+        hedge: HedgeSlot between ((FallbackSlot, RetrySlot), PoolSlot),
+        priority: PrioritySlot,
+        // Here it can be split.
+        pool: PoolSlot between (((FallbackSlot, RetrySlot), HedgeSlot), ()),
+    } endpoint {
+        rate_limit: RateLimitSlot,
         breaker: BreakerSlot,
         attempt: AttemptSlot,
         recover: RecoverSlot,
@@ -181,6 +227,8 @@ slots! {
         metrics: MetricsSlot,
         recover: RecoverSlot,
         total: TotalSlot,
+        rate_limit: RateLimitSlot,
+        priority: PrioritySlot,
         breaker: BreakerSlot,
         attempt: AttemptSlot,
         recover: RecoverSlot,

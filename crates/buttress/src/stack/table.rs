@@ -12,7 +12,7 @@ macro_rules! Chain {
 macro_rules! slots {
     (
         slots { $($slot:ident: $Slot:ident = $Default:ident [$Client:ty | $Server:ty] { $($setters:tt)* })* }
-        client { $($client:tt)* }
+        client { $($client:tt)* } endpoint { $($endpoint:tt)* }
         server { $($server:tt)* }
     ) => {
         /// What stands in the slots of a [`Stack`]: a policy, `None` for one that is off, or [`Identity`] for nothing.
@@ -31,12 +31,13 @@ macro_rules! slots {
             setters! { [] $($slot: $Slot { $($setters)* })* }
         }
 
-        order! { [$($Slot)*] [P: Clone, M: Clone] Client<P, M>: $($client)* }
+        order! { [$($Slot)*] [P: Clone, M: Clone] Client<P, M>: $($client)* $($endpoint)* }
+        split! { [$($Slot)*] { $($client)* } { $($endpoint)* } }
         #[cfg(feature = "http")]
         order! { [$($Slot)*] [P: Clone] Server<P>: $($server)* }
 
         full! {
-            [$($Slot)*] [P: FileFallback, M] Client<P, M>: ClientSlots<P, ErrorSlot, Outside, Inside> {
+            [$($Slot)*] [P: FileFallback, M] Client<P, M>: ClientSlots<P, ErrorSlot, Outside, Inside, PoolSlot> {
                 $($slot: $Slot => $Client,)*
             }
         }
@@ -150,6 +151,54 @@ macro_rules! order {
     };
 }
 
+/// The order of the layers in a client's stack that is split at the last slot of its first half, the pool: that slot is
+/// empty, and what stands between the halves takes the bodies that are sent again as they are.
+macro_rules! split {
+    (
+        [$($Slot:ident)*]
+        { $($up:ident: $Up:ident $(between ($Outer:ty, $Inner:ty))?,)* }
+        { $($low:ident: $Low:ident $(of $each:ident attempt)?,)* }
+    ) => {
+        impl<P: Clone, M: Clone, $($Slot),*> Split<Client<P, M>> for Slots<$($Slot),*>
+        where
+            PoolSlot: Unfilled,
+            $($Up: Slot<kind_at!(Client<P, Bare> $(, $Outer, $Inner)?)>,)*
+            $($($Up: Keeps, $Outer: Keeps, $Inner: Keeps,)?)*
+            $($Low: Slot<kind_at!(Client<P, M> $(; $each)?)>,)*
+        {
+            type Upper = Chain!(
+                Outside,
+                $(<$Up as Slot<kind_at!(Client<P, Bare> $(, $Outer, $Inner)?)>>::Layer,)*
+            );
+            type Lower = Chain!(
+                Identity,
+                $(<$Low as Slot<kind_at!(Client<P, M> $(; $each)?)>>::Layer,)*
+                Inside,
+            );
+            type Keeping = (((FallbackSlot, RetrySlot), HedgeSlot), ());
+
+            fn split(
+                self,
+                kind: &Client<P, M>,
+                place: &mut Place,
+            ) -> (ServiceBuilder<Self::Upper>, ServiceBuilder<Self::Lower>) {
+                let upper = &Client { protocol: kind.protocol.clone(), mode: Bare };
+                place.set_pooled();
+                $(Slot::<kind_at!(Client<P, Bare> $(, $Outer, $Inner)?)>::prepare(&self.$up, place);)*
+                $(Slot::<kind_at!(Client<P, M> $(; $each)?)>::prepare(&self.$low, place);)*
+                let upper = ServiceBuilder::new()
+                    .layer(self.outside)
+                    $(.layer(self.$up.to_layer(at!(upper $(, $Outer, $Inner)?), place)))*;
+                let lower = ServiceBuilder::new()
+                    .layer(Identity::new())
+                    $(.layer(self.$low.to_layer(at!(kind $(; $each)?), place)))*
+                    .layer(self.inside);
+                (upper, lower)
+            }
+        }
+    };
+}
+
 /// The kind of stack as a slot sees it, whose layer may send requests again, or is there for each attempt.
 macro_rules! kind_at {
     ($Kind:ty; $each:ident) => { Attempts<$Kind> };
@@ -202,6 +251,8 @@ macro_rules! with_every_concern {
             feature = "fallback",
             feature = "hedge",
             feature = "metrics",
+            feature = "priority",
+            feature = "rate-limit",
             feature = "recover",
             feature = "retry",
             feature = "timeout",

@@ -71,7 +71,8 @@
 //! went out, with trace-id, method, route, status, outcome, attempts, time in queues, and time to the headers and to the
 //! end. If nobody listens to a target, that costs a look at a flag.
 //!
-//! The route is what the protocol says it is, never a path: a gRPC method, or nothing.
+//! The route is what the protocol says it is, never a path: a gRPC method, in HTTP the `MatchedRoute` that whoever
+//! routes has put there, or nothing.
 //!
 //! # Beside OpenTelemetry
 //!

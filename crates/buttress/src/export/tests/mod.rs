@@ -17,6 +17,8 @@ use crate::{
     hedge::Hedge,
     metrics::Metrics,
     outcome::Reason,
+    priority::{Priority, PriorityQueue},
+    rate_limit::RateLimiter,
     recover::Recover,
     registry::Drill,
     retry::Retry,
@@ -94,6 +96,32 @@ async fn busy() -> (Registry, Metrics, CircuitBreaker) {
     assert_eq!(answer.await.ok(), Some(10));
     registry.register("db", &fallback);
 
+    let queue = PriorityQueue::builder().concurrency(1).queue(1);
+    let queue = queue.build().expect("valid");
+    let running = queue.try_acquire(Priority::NORMAL).expect("a slot");
+    let low = tokio_test::task::spawn(queue.acquire(Priority::LOW));
+    let high = tokio_test::task::spawn(queue.acquire(Priority::new(85)));
+    let [mut low, mut high] = [low, high];
+    assert!(low.poll().is_pending() && high.poll().is_pending());
+    assert!(low.poll().is_ready(), "displaced");
+    tokio::time::advance(ms(30)).await;
+    running.record(Outcome::SUCCESS);
+    let std::task::Poll::Ready(Ok(running)) = high.poll() else {
+        panic!("it is its turn");
+    };
+    let mut waiting = tokio_test::task::spawn(queue.acquire(Priority::LOW));
+    assert!(waiting.poll().is_pending());
+    std::mem::forget((running, waiting)); // in flight
+    registry.register("db", &queue);
+
+    let limiter = RateLimiter::per_minute(2).build().expect("valid");
+    limiter.try_acquire(1).expect("the first").give_back();
+    let _ = limiter.try_acquire(2).expect("both");
+    assert!(limiter.try_acquire(1).is_err());
+    registry.register("db", &limiter);
+    #[cfg(feature = "pool")]
+    registry.register("db", &pool().await);
+
     let timeout = Timeout::after(ms(10)).build().expect("valid");
     let never = timeout.call(std::future::pending::<Result<(), Infallible>>());
     assert!(never.await.is_err());
@@ -112,6 +140,28 @@ async fn busy() -> (Registry, Metrics, CircuitBreaker) {
     assert!(traced.ready().await.expect("ready").call(()).await.is_ok());
     registry.register("api", &trace);
     (registry, metrics, breaker)
+}
+
+/// One endpoint of two has failed, and the other answered for it.
+#[cfg(feature = "pool")]
+async fn pool() -> crate::pool::Pool<u32> {
+    let pool = crate::pool::Pool::builder()
+        .name("db")
+        .balance(crate::pool::Strategy::RoundRobin)
+        .breaker(CircuitBreaker::builder().consecutive_failures(1))
+        .endpoint("one", 1)
+        .endpoint("two", 2)
+        .build()
+        .expect("valid");
+    for _ in 0..4 {
+        let call = pool.run(async |n| match n {
+            1 => Err(std::io::Error::other("down")),
+            n => Ok(n),
+        });
+        assert_eq!(call.await.ok(), Some(2));
+    }
+    tokio::time::advance(ms(1500)).await;
+    pool
 }
 
 fn of_reading(reading: &Reading) -> Values {
@@ -200,6 +250,56 @@ async fn the_reading_says_what_the_books_say() {
         get("buttress_fallback_unanswered_total{name=db,reason=failed}"),
         0.0
     );
+    assert_eq!(get("buttress_priority_limit{name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_running{name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_queued{class=low,name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_queued{class=high,name=db}"), 0.0);
+    assert_eq!(
+        get("buttress_priority_wait_seconds_count{class=high,name=db}"),
+        1.0
+    );
+    assert_eq!(
+        get("buttress_priority_wait_seconds_count{class=low,name=db}"),
+        0.0
+    );
+    assert_eq!(
+        get("buttress_priority_calls_total{name=db,outcome=completed}"),
+        1.0
+    );
+    assert_eq!(get("buttress_priority_rejected_total{name=db,reason=full}"), 1.0);
+    assert_eq!(get("buttress_priority_rejected_total{name=db,reason=shed}"), 0.0);
+    assert_eq!(get("buttress_priority_displaced_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_priority_shed_below{name=db}"), 0.0);
+    assert_eq!(get("buttress_rate_limit_allowed_total{name=db}"), 2.0);
+    assert_eq!(get("buttress_rate_limit_limited_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_rate_limit_waited_total{name=db}"), 0.0);
+    assert_eq!(get("buttress_rate_limit_refunded_total{name=db}"), 1.0);
+    assert_eq!(get("buttress_rate_limit_waiting{name=db}"), 0.0);
+    #[cfg(feature = "pool")]
+    for (name, value) in [
+        ("calls_total{name=db}", 4.0),
+        ("no_endpoint_total{name=db}", 0.0),
+        ("usable_endpoints{name=db}", 1.0),
+        ("out_of_budget_total{name=db}", 0.0),
+        ("endpoint_healthy{endpoint=one,name=db}", 0.0),
+        ("endpoint_healthy{endpoint=two,name=db}", 1.0),
+        ("endpoint_usable{endpoint=one,name=db}", 0.0),
+        ("endpoint_usable{endpoint=two,name=db}", 1.0),
+        ("endpoint_calls_total{endpoint=one,name=db,outcome=failure}", 1.0),
+        ("endpoint_calls_total{endpoint=two,name=db,outcome=success}", 4.0),
+        ("endpoint_in_flight{endpoint=two,name=db}", 0.0),
+        ("endpoint_moved_total{endpoint=one,name=db}", 1.0),
+        ("endpoint_weight{endpoint=two,name=db}", 1.0),
+        ("endpoint_score{endpoint=two,name=db}", 1.0),
+        ("endpoint_failed_for_seconds{endpoint=one,name=db}", 1.51),
+        ("endpoint_failed_for_seconds{endpoint=two,name=db}", 0.0),
+        ("failovers_total{endpoint=one,name=db}", 1.0),
+        ("recoveries_total{endpoint=one,name=db}", 0.0),
+    ] {
+        assert_eq!(get(&format!("buttress_pool_{name}")), value, "{name}");
+    }
+    #[cfg(feature = "pool")]
+    assert_eq!(get("buttress_circuit_breaker_state{name=db:one,state=open}"), 1.0);
     assert_eq!(get("buttress_timeouts_total{limit=attempt,name=db}"), 1.0);
     assert_eq!(
         get("buttress_deadlines_expired_total{name=db,policy=deadline}"),
@@ -216,7 +316,7 @@ async fn exactly_one_state_is_1() {
         let values = of_reading(&Export::of(&registry).read());
         let states = values
             .into_iter()
-            .filter(|(name, _)| name.starts_with("buttress_circuit_breaker_state"));
+            .filter(|(name, _)| name.starts_with("buttress_circuit_breaker_state{name=db,"));
         let states: Vec<_> = states.collect();
         assert_eq!(states.len(), 6);
         let ones: Vec<_> = states.iter().filter(|(_, value)| *value == 1.0).collect();
@@ -257,6 +357,30 @@ async fn a_reset_by_hand_lowers_no_counter() {
         assert!(value >= before[&name], "{name}: {value} after {}", before[&name]);
     }
     assert_eq!(registry.drill("db", &Drill::Reset), Ok(()));
+}
+
+#[cfg(feature = "keyed")]
+#[test]
+fn of_a_limit_for_each_key_it_is_shown_how_many_there_are() {
+    let registry = Registry::new();
+    let limiter = RateLimiter::per_minute(1)
+        .keyed()
+        .max_keys(10)
+        .build()
+        .expect("valid");
+    registry.register("tenants", &limiter);
+    for key in 0..100 {
+        let _ = limiter.try_acquire_for(&*key.to_string(), 1);
+    }
+    let values = of_reading(&Export::of(&registry).read());
+    let keys = values["buttress_rate_limit_keys{name=tenants}"];
+    assert!(keys > 0.0 && keys <= 10.0, "{keys}");
+    assert!(values["buttress_rate_limit_overflowed_total{name=tenants}"] > 0.0);
+    assert!(!values.contains_key("buttress_rate_limit_remaining{name=tenants}"));
+    assert_eq!(
+        values.keys().filter(|name| name.contains("rate_limit")).count(),
+        7
+    );
 }
 
 /// A million keys are so many series less one million.
@@ -386,6 +510,26 @@ async fn json_has_the_same_counters() {
         (
             &["db", "retry", "attempts"],
             "buttress_retry_attempts_total{name=db}",
+        ),
+        (
+            &["db", "priority", "queuedByClass", "low"],
+            "buttress_priority_queued{class=low,name=db}",
+        ),
+        (
+            &["db", "priority", "timeInQueueByClass", "high", "count"],
+            "buttress_priority_wait_seconds_count{class=high,name=db}",
+        ),
+        (
+            &["db", "priority", "rejectedFull"],
+            "buttress_priority_rejected_total{name=db,reason=full}",
+        ),
+        (
+            &["db", "rateLimit", "allowed"],
+            "buttress_rate_limit_allowed_total{name=db}",
+        ),
+        (
+            &["db", "rateLimit", "remaining"],
+            "buttress_rate_limit_remaining{name=db}",
         ),
         (
             &["db", "timeout", "timedOut"],

@@ -26,6 +26,11 @@ impl RespondLayer<GrpcResponder> {
 }
 
 impl<R> RespondLayer<R> {
+    /// The layer whose responder `wrap` makes of this one's.
+    pub fn map<T>(self, wrap: impl FnOnce(R) -> T) -> RespondLayer<T> {
+        RespondLayer::with(wrap(self.responder))
+    }
+
     /// Refuses in a form of your own.
     ///
     /// ```

@@ -89,7 +89,7 @@ impl Node {
             }
             decided
         };
-        if let (true, true, Some(guard)) = (decided, is_well, &self.guard) {
+        if let (true, true, Some(guard)) = (decided, is_well, self.guard()) {
             guard.hasten();
         }
         self.look();
@@ -100,9 +100,7 @@ impl Node {
     }
 
     fn standing(&self) -> Standing {
-        self.guard
-            .as_ref()
-            .map_or(Standing::Sound, |guard| guard.standing())
+        self.guard().map_or(Standing::Sound, |guard| guard.standing())
     }
 
     /// Whether the next check is to come soon: the endpoint is in doubt, or out.
@@ -249,7 +247,7 @@ impl Node {
         }
         self.measures.clear();
         self.throttled_until.store(0, Relaxed);
-        if let Some(guard) = &self.guard {
+        if let Some(guard) = self.guard() {
             // One that cannot be reset has nothing to reset.
             let _ = guard.drill(&crate::registry::Drill::Reset);
         }

@@ -93,6 +93,20 @@ async fn a_full_line_refuses_at_once_and_says_when_to_come_back() {
     assert_eq!(queue.status().rejected_full, 6);
 }
 
+/// tower-resilience's bulkhead: by default the line had no end, and "full" was reported as a timeout.
+#[tokio::test(start_paused = true)]
+async fn by_default_the_line_has_an_end_and_full_is_no_timeout() {
+    let queue = PriorityQueue::new();
+    let mut calls: Vec<_> = (0..64 + 1024)
+        .map(|_| Waiting::enter(&queue, Priority::NORMAL))
+        .collect();
+    assert!(calls[..64].iter_mut().all(Waiting::runs) && calls[64..].iter_mut().all(Waiting::waits));
+    let mut late = Waiting::enter(&queue, Priority::NORMAL);
+    assert_eq!(late.refused(), Some(RejectionKind::QueueFull));
+    let books = queue.status();
+    assert_eq!((books.rejected_full, books.rejected_timeout), (1, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_time_to_come_back_is_that_of_those_in_front() {
     let queue = built(queue(1, 20));

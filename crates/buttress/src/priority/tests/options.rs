@@ -299,6 +299,8 @@ fn claims_are_read_without_panic_whatever_they_say() {
         ("-1", None),
         ("u=8", None),
         ("u=-1", None),
+        ("u=+1", None),
+        ("+75", None),
         ("u=999999999999999999999", None),
         ("u=", None),
         ("u", None),

@@ -30,6 +30,8 @@ fn a_client_is_what_its_file_says() {
         .with("timeouts", timeouts().with("attempt", "2s"))
         .with("retry", Table::new().with("max_attempts", 5_u64))
         .with("hedge", Table::new().with("after", "50ms"))
+        .with("priority", Table::new().with("queue", 9_u64))
+        .with("rate_limit", Table::new().with("rate", 7_u64))
         .with("circuit_breaker", Table::new().with("open_for", "30s"));
     let config = client(&table).expect("valid");
     assert!(config.metrics.is_some() && config.recover.is_none());
@@ -40,11 +42,22 @@ fn a_client_is_what_its_file_says() {
     assert_eq!(retry.options().max_attempts(3), Retry::builder());
     let hedge = config.hedge.clone().expect("a section");
     assert_eq!(hedge.options(), Hedge::builder().after(Duration::from_millis(50)));
+    let queue = config.priority.clone().expect("a section");
+    assert_eq!(queue.options(), PriorityQueue::builder().queue(9));
+    let limiter = config.rate_limit.clone().expect("a section");
+    assert_eq!(limiter.options(), RateLimiter::per_second(7));
     let breaker = config.circuit_breaker.clone().expect("a section");
     let _: FullClient<Plain> = Stack::new("db").config(config).build();
     assert_eq!(
-        [attempt.name(), total.name(), retry.name(), breaker.name()],
-        ["db"; 4].map(Arc::from)
+        [
+            attempt.name(),
+            total.name(),
+            retry.name(),
+            breaker.name(),
+            queue.name(),
+            limiter.name()
+        ],
+        ["db"; 6].map(Arc::from)
     );
     breaker.transition_to(State::Open);
     let left = breaker.snapshot().retry_after.expect("open");
@@ -62,6 +75,7 @@ fn an_absent_section_is_a_policy_that_is_off() {
     assert!(config.timeouts.attempt.is_none() && config.timeouts.total.is_none());
     assert!(config.fallback.is_none() && config.retry.is_none());
     assert!(config.hedge.is_none() && config.circuit_breaker.is_none());
+    assert!(config.priority.is_none() && config.rate_limit.is_none());
 }
 
 #[test]
@@ -127,12 +141,16 @@ fn every_problem_is_named_at_once() {
         )
         .with("retry", Table::new().with("max_attempts", 0_u64))
         .with("fallback", Table::new().with("status", 200_u64))
+        .with("priority", Table::new().with("queue", "long"))
+        .with("rate_limit", Table::new().with("burst", 3_u64))
         .with("retyr", 3_u64);
     let problems = problems(client(&table));
     for problem in [
         "timeouts.attempt: found 0s",
         "timeouts.handler: found an unknown key",
         "retry.max_attempts: found 0",
+        "priority.queue: found \"long\"",
+        "rate_limit.rate: found ",
         "expected no fallback: this service answers with a value of the program's own",
         "retyr: found an unknown key, expected a known one: did you mean `retry`?",
     ] {
@@ -169,6 +187,8 @@ mod servers {
                 "timeouts",
                 timeouts().with("handler", "2s").with("default_total", "5s"),
             )
+            .with("priority", Table::new().with("queue", 9_u64))
+            .with("rate_limit", Table::new().with("rate", 7_u64))
             .with("circuit_breaker", Table::new());
         let config = server(&table).expect("valid");
         let attempt = config.timeouts.attempt.clone().expect("a section");
@@ -176,8 +196,15 @@ mod servers {
         let total = config.timeouts.total.clone().expect("a section").options();
         assert_eq!(total.total(None).default_total(None), Default::default());
         let breaker = config.circuit_breaker.clone().expect("a section");
+        let queue = config.priority.clone().expect("a section");
+        let limiter = config.rate_limit.clone().expect("a section");
         let _: FullServer<Http> = Stack::http_server("api").config(config).build();
-        assert_eq!(&*breaker.name(), "api");
+        assert_eq!(
+            [breaker.name(), queue.name(), limiter.name()],
+            ["api"; 3].map(Arc::from)
+        );
+        assert_eq!(queue.options(), PriorityQueue::builder().queue(9));
+        assert_eq!(limiter.options(), RateLimiter::per_second(7));
         // The section alone has a client's deadline obeyed.
         let config = server(&Table::new().with("timeouts", Table::new())).expect("valid");
         assert!(config.timeouts.total.is_some());

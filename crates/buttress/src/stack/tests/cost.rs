@@ -27,6 +27,11 @@ fn allocations<S: Service<Q>, Q>(service: &mut S, mut request: impl FnMut() -> Q
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A limit that nobody reaches.
+fn unused() -> RateLimiter {
+    RateLimiter::per_second(1_000_000).build().expect("valid")
+}
+
 /// Every policy of a client on.
 macro_rules! on {
     ($stack:expr) => {
@@ -35,6 +40,8 @@ macro_rules! on {
             .recover()
             .retry(Retry::standard())
             .hedge(Hedge::builder().after(SECOND).build().expect("valid"))
+            .priority(PriorityQueue::new())
+            .rate_limit(unused())
             .circuit_breaker(CircuitBreaker::new())
             .total_timeout(SECOND)
             .and_then(|stack| stack.attempt_timeout(SECOND))
@@ -50,6 +57,27 @@ fn around_a_plain_service_nothing_is_allocated() {
     assert_eq!(allocations(&mut off.service(Bottom::default()), || 1), 0);
 }
 
+#[cfg(feature = "pool")]
+#[test]
+fn an_endpoint_is_chosen_without_allocating() {
+    let pool = crate::pool::Pool::builder()
+        .endpoint("a", 1)
+        .endpoint("b", 2)
+        .build()
+        .expect("valid");
+    let stack = on!(Stack::new("x"))
+        .pool(pool.addressed_by(|address: &u32, request: &mut u32| *request = *address))
+        .build();
+    assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
+    // Not even for a refusal.
+    pool.remove("a");
+    pool.remove("b");
+    let stack = on!(Stack::new("x"))
+        .pool(pool.addressed_by(|_: &u32, _: &mut u32| {}))
+        .build();
+    assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
+}
+
 #[test]
 fn a_trace_costs_the_context_that_it_is_in() {
     let stack: FullClient<Plain> = on!(Stack::new("x")).trace_id(TraceId::w3c()).full().build();
@@ -62,6 +90,15 @@ fn a_refusal_allocates_nothing() {
     breaker.force_open();
     let stack: FullClient<Plain> = on!(Stack::new("x")).circuit_breaker(breaker).full().build();
     assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
+    let limiter = RateLimiter::per_hour(1).build().expect("valid");
+    let stack: FullClient<Plain> = on!(Stack::new("x")).rate_limit(limiter.clone()).full().build();
+    assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
+    assert_eq!(limiter.snapshot().limited, 2);
+    let queue = PriorityQueue::new();
+    queue.close();
+    let stack: FullClient<Plain> = on!(Stack::new("x")).priority(queue.clone()).full().build();
+    assert_eq!(allocations(&mut stack.service(Bottom::default()), || 1), 0);
+    assert_eq!(queue.status().rejected_shed, 3);
 }
 
 /// There are two attempts in it, each with a span, and five timers; what is beside them should be a few cache lines, for it is moved
@@ -71,7 +108,7 @@ fn the_futures_of_a_whole_stack_are_of_bearable_size() {
     type Around<S> = <FullClient<Plain> as Layer<S>>::Service;
     type Future<S> = <Around<S> as Service<u32>>::Future;
     let future = size_of::<Future<Bottom>>() - size_of::<Ready<Result<u32, Infallible>>>();
-    assert!(future <= 1384, "{future} bytes");
+    assert!(future <= 1608, "{future} bytes");
     let service = size_of::<Around<Bottom>>() - size_of::<Bottom>();
     assert!(service <= 136, "{service} bytes");
 }
@@ -137,12 +174,32 @@ mod over_http {
         assert_eq!(allocated!(traced().retry(None).hedge(None)), CONTEXT + 1);
     }
 
+    #[cfg(feature = "pool")]
+    #[test]
+    fn a_pool_keeps_a_copy_of_the_head_for_another_endpoint() {
+        use ::http::uri::Authority;
+        let pool = |names: &[&'static str]| {
+            let mut pool = crate::pool::Pool::builder();
+            for name in names {
+                pool = pool.endpoint(*name, Authority::from_static(name));
+            }
+            pool.build().expect("valid")
+        };
+        let client = || Stack::http_client("x");
+        assert_eq!(allocated!(client().pool(pool(&["a:1", "b:1"]))), COPY);
+        assert_eq!(allocated!(client().pool(pool(&["a:1"]))), 0, "there is no other");
+        let all = on!(client()).pool(pool(&["a:1", "b:1"]));
+        assert_eq!(allocated!(all), CONTEXT + 3 * COPY);
+    }
+
     #[test]
     fn around_a_handler_it_is_the_context() {
         let stack = || {
             Stack::http_server("x")
                 .metrics(Metrics::new())
                 .recover()
+                .rate_limit(unused())
+                .priority(PriorityQueue::new())
                 .circuit_breaker(CircuitBreaker::new())
                 .handler_timeout(SECOND)
                 .expect("a second is a limit")

@@ -1,6 +1,9 @@
 mod config;
 mod cost;
+mod limits;
 mod order;
+#[cfg(feature = "pool")]
+mod pooled;
 #[cfg(feature = "http")]
 mod traced;
 #[cfg(feature = "http")]
@@ -26,6 +29,8 @@ use crate::{
     hedge::Hedge,
     metrics::Metrics,
     outcome::{Reason, Verdict},
+    priority::PriorityQueue,
+    rate_limit::RateLimiter,
     recover::Recover,
     registry::Drill,
     retry::Retry,
@@ -247,6 +252,8 @@ async fn off_is_the_same_type_as_on() {
         .expect("a time")
         .retry(Retry::standard())
         .hedge(Hedge::builder().after(second).build().expect("a time"))
+        .priority(PriorityQueue::new())
+        .rate_limit(RateLimiter::per_second(1).build().expect("a limit"))
         .circuit_breaker(breaker())
         .attempt_timeout(second)
         .expect("a time")
@@ -260,6 +267,8 @@ async fn off_is_the_same_type_as_on() {
         .total_timeout(None)
         .retry(None)
         .hedge(None)
+        .priority(None)
+        .rate_limit(None)
         .circuit_breaker(None)
         .attempt_timeout(None)
         .build();

@@ -15,17 +15,17 @@ use crate::{
     timeout::{Deadline, Timeout},
 };
 
-const fn ms(millis: u64) -> Duration {
+pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// Waits of 100 ms, 200 ms, 400 ms.
-fn retry() -> RetryBuilder {
+pub(super) fn retry() -> RetryBuilder {
     Retry::builder().jitter(Jitter::None)
 }
 
 #[derive(Clone, Copy)]
-enum Act {
+pub(super) enum Act {
     Answer,
     Fail,
     Hang,
@@ -33,16 +33,16 @@ enum Act {
 }
 
 /// A service that plays a script, the last act for ever. Both its readiness and its answers take two polls.
-struct Actor {
+pub(super) struct Actor {
     script: &'static [Act],
     calls: Arc<Mutex<Vec<Instant>>>,
     /// As many as there are calls and answers alive.
-    alive: Arc<()>,
+    pub(super) alive: Arc<()>,
     asked: bool,
 }
 
 impl Actor {
-    fn new(script: &'static [Act]) -> Self {
+    pub(super) fn new(script: &'static [Act]) -> Self {
         Self {
             script,
             calls: Arc::default(),
@@ -52,18 +52,18 @@ impl Actor {
     }
 
     /// When it was called, in milliseconds after `start`.
-    fn calls_since(&self, start: Instant) -> Vec<u128> {
+    pub(super) fn calls_since(&self, start: Instant) -> Vec<u128> {
         let calls = self.calls.lock().expect("no panic");
         calls.iter().map(|c| (*c - start).as_millis()).collect()
     }
 
-    fn calls(&self) -> u64 {
+    pub(super) fn calls(&self) -> u64 {
         self.calls.lock().expect("no panic").len() as u64
     }
 }
 
 /// How many calls and answers are alive.
-fn alive(all: &Arc<()>, services: usize) -> usize {
+pub(super) fn alive(all: &Arc<()>, services: usize) -> usize {
     Arc::strong_count(all) - services
 }
 
@@ -119,7 +119,7 @@ impl Service<u32> for Actor {
     }
 }
 
-fn kind<T, E: CallError>(result: &Result<T, E>) -> Option<RejectionKind> {
+pub(super) fn kind<T, E: CallError>(result: &Result<T, E>) -> Option<RejectionKind> {
     result.as_ref().err()?.rejected().map(|r| r.kind())
 }
 
@@ -468,6 +468,8 @@ async fn all_that_a_stack_has_is_shown_under_its_name() {
         .total_timeout(ms(1000))
         .expect("valid")
         .retry(retry().build().expect("valid"))
+        .priority(PriorityQueue::new())
+        .rate_limit(RateLimiter::per_second(9).build().expect("valid"))
         .circuit_breaker(CircuitBreaker::new())
         .attempt_timeout(ms(100))
         .expect("valid")
@@ -482,6 +484,14 @@ async fn all_that_a_stack_has_is_shown_under_its_name() {
     assert_eq!(
         (&db["retry"]["retries"], &db["retry"]["recovered"]),
         (&1.into(), &1.into())
+    );
+    assert_eq!(
+        (&db["priority"]["failedCalls"], &db["priority"]["completedCalls"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(
+        (&db["rateLimit"]["burst"], &db["rateLimit"]["allowed"]),
+        (&9.into(), &2.into())
     );
     assert_eq!(db["circuitBreaker"]["failureCalls"], 1);
     assert_eq!(db["timeout"]["attempt"], "100ms");
@@ -504,6 +514,6 @@ fn a_duration_that_is_no_limit_is_an_error_of_its_setter() {
 async fn whole_stacks_stand_one_around_the_other() {
     let around = || Stack::new("x").keep_error().full().build();
     let innermost = Stack::new("x").full().build().service(Bottom::default());
-    let service = around().service(around().service(around().service(innermost)));
+    let service = around().service(around().service(innermost));
     assert_eq!(service.oneshot(4).await.ok(), Some(4));
 }
