@@ -9,6 +9,8 @@ use serde_json::Value;
 const OVER_HTTP: &[(&str, f64)] = &[
     ("http/retry", 1.0),
     ("http/hedge", 1.0),
+    // A response is made, which the service was not asked for: status, headers, text.
+    ("http/rate_limit/refused", 9.0),
     ("http/stack/client", 4.0 + 1.0 + 1.0),
 ];
 
