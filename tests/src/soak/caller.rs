@@ -147,6 +147,11 @@ async fn one(
         Ok(response) => response.into_parts(),
         Err(error) => {
             watched.end(end_of(&error));
+            // Else most calls would be refusals, which take no time.
+            if let Some(rejected) = error.rejected() {
+                let after = rejected.retry_after().unwrap_or_default();
+                sleep(after.clamp(Duration::from_millis(5), Duration::from_millis(20))).await;
+            }
             return;
         }
     };
@@ -230,10 +235,6 @@ pub async fn call(client: impl Client<Body: Unpin>, seen: &Arc<Seen>, left: &Ato
                 .await;
             }
             _ => call.await,
-        }
-        // Else most would be refusals, which take no time.
-        if dice.below(4) == 0 {
-            sleep(dice.millis(0, 8)).await;
         }
     }
 }

@@ -62,15 +62,15 @@ async fn meddle_once(policies: &Policies, dice: &Dice) {
         4 => {
             let options = host.breaker.options();
             let options = options
-                .consecutive_failures(dice.between(2, 20) as u32)
+                .consecutive_failures(dice.between(4, 20) as u32)
                 .half_open_probes(dice.between(2, 4) as u32);
             host.breaker.reconfigure(options).expect("good options");
         }
         5 => queue
-            .set_concurrency(dice.between(2, 40) as u32)
+            .set_concurrency(dice.between(4, 64) as u32)
             .expect("at least one"),
         6 => {
-            let options = queue.options().queue(dice.below(64) as u32);
+            let options = queue.options().queue(dice.between(8, 64) as u32);
             let options = options.discipline(match dice.below(3) {
                 0 => Discipline::Fifo,
                 1 => Discipline::AdaptiveLifo { after: ms(5) },
