@@ -39,7 +39,7 @@ const CALM_FROM: Duration = ms(24_000);
 /// When the last call begins.
 const END: Duration = ms(27_000);
 /// Between two calls.
-const EVERY: Duration = ms(20);
+const EVERY: Duration = ms(30);
 const ATTEMPT: Duration = ms(200);
 const TOTAL: Duration = ms(2000);
 
@@ -258,7 +258,7 @@ fn story(seed: u64) -> (usize, usize) {
     println!("seed {seed}: {} troubles", troubles.len());
     let mut sim = turmoil::Builder::new()
         .rng_seed(seed)
-        .tick_duration(ms(2))
+        .tick_duration(ms(10))
         .simulation_duration(END + 4 * TOTAL)
         .min_message_latency(ms(1))
         .max_message_latency(ms(10))

@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     };
     println!("seed {}", soak.seed);
     let report = soak.run().await;
-    println!("{report}\n{}", report.books);
+    println!("{report}");
     // What grows with the calls would grow by far more; what does not has grown by now.
     if let (Some(warm), Some(end)) = (report.warm.memory, report.after.memory) {
         assert!(

@@ -69,7 +69,6 @@ pub struct Host {
 
 impl Host {
     /// As a pool wants it.
-    #[must_use]
     pub fn endpoint(&self) -> Endpoint<Authority> {
         let both = Both::new(Arc::new(self.breaker.clone()), Arc::new(self.limit.clone()));
         Endpoint::new(self.name, self.authority.clone()).breaker(both)
