@@ -215,7 +215,7 @@ async fn call(books: Rc<Books>, seed: u64) -> turmoil::Result {
             let answer = async {
                 match stack.oneshot(request.expect("a good request")).await {
                     Err(error) => Err(error),
-                    Ok(response) => response.into_body().collect().await.map_err(Into::into),
+                    Ok(response) => response.into_body().collect().await,
                 }
             };
             // It must end by itself.
