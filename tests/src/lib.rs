@@ -11,6 +11,7 @@ pub mod interop;
 pub mod pipe;
 pub mod scripted;
 pub mod server;
+pub mod soak;
 pub mod watch;
 
 use std::time::Duration;
