@@ -4,24 +4,32 @@
 //! cargo run --release -p buttress-benches --bin loopback
 //! ```
 //!
-//! For each kind of server two processes are started, one with a stack that has every slot filled and one without any;
-//! they differ in nothing else. A closed loop of clients in this process asks one of the two for a turn, then the other,
-//! and which of them is first alternates, so that whatever else the machine does meets both alike. Each pair of turns
-//! gives one ratio of requests a second, with the stack to without, and one of the processor time that the server's
-//! process spent on a request. What counts is the median over the pairs, and how low it might be by chance: the lower end
-//! of its 95 % bootstrap interval.
+//! For each kind of server three processes are started: one with a stack that has every slot filled, one without any
+//! layer, and one with a layer that does nothing, which says how much of the difference is the host's: axum boxes the
+//! service, its future and its body anew for each layer. They differ in nothing else. A closed loop of clients in this
+//! process asks one of them for a turn, then the others, and which of them is first alternates, so that whatever else the
+//! machine does meets all alike. Each round gives one ratio of requests a second, with the stack to without, and one of
+//! the processor time that the server's process spent on a request. What counts is the median over the rounds, and how low
+//! it might be by chance: the lower end of its 95 % bootstrap interval.
+//!
+//! With `--instructions` it counts those of a request instead, slot by slot, over a pipe in memory.
 //!
 //! It reads processor times from `/proc`, so it needs Linux.
 
 mod cpu;
 mod load;
+mod passed;
 mod server;
 mod statistics;
+mod wire;
 
 use std::{error::Error, fmt, io::Write, str::FromStr, time::Duration};
 
-pub use self::server::serve;
 use self::{load::Load, server::Process};
+pub use self::{
+    server::serve,
+    wire::{ask, instructions},
+};
 
 /// Where a server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +42,35 @@ pub enum Kind {
     TonicUnary,
 }
 
-/// With the stack, or without.
+/// With the stack, or without, or with some of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// A stack with every slot filled.
-    On,
     /// No layer at all.
     Off,
+    /// A layer that does nothing: what the host takes for there being one.
+    Passed,
+    /// A stack with every slot filled.
+    On,
+    /// A stack without a policy: what answers refusals, and the error's layer.
+    Empty,
+    /// That, and the trace-id.
+    TraceId,
+    /// That, and metrics.
+    Metrics,
+    /// That, and the two that catch panics.
+    Recover,
+    /// That, and the deadline.
+    Deadline,
+    /// That, and the breaker.
+    CircuitBreaker,
+    /// That, and the handler's timeout.
+    HandlerTimeout,
 }
 
 /// What to measure, and for how long.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How many pairs of turns.
+    /// How many rounds of turns.
     pub pairs: usize,
     /// How long a turn is.
     pub turn: Duration,
@@ -70,6 +94,19 @@ const RATE: f64 = 0.97;
 const RATE_AT_LEAST: f64 = 0.95;
 const CPU: f64 = 1.03;
 
+const SIDES: [Side; 10] = [
+    Side::Off,
+    Side::Passed,
+    Side::Empty,
+    Side::TraceId,
+    Side::Metrics,
+    Side::Recover,
+    Side::Deadline,
+    Side::CircuitBreaker,
+    Side::HandlerTimeout,
+    Side::On,
+];
+
 const ALL: [Kind; 3] = [Kind::AxumH1, Kind::AxumH2, Kind::TonicUnary];
 
 /// Measures, and writes a table. Whether all servers are within what the stack may cost.
@@ -80,47 +117,51 @@ const ALL: [Kind; 3] = [Kind::AxumH1, Kind::AxumH2, Kind::TonicUnary];
 pub fn run(plan: &Plan, out: &mut impl Write) -> Result<bool, Box<dyn Error>> {
     let kinds: &[Kind] = if plan.kinds.is_empty() { &ALL } else { &plan.kinds };
     let mut within = true;
-    writeln!(
-        out,
-        "{:12} {:>9} {:>9} {:>8} {:>8} {:>10} {:>10} {:>7}",
-        "", "off, 1/s", "on, 1/s", "ratio", "lower", "off, us", "on, us", "cpu"
-    )?;
     for &kind in kinds {
-        let pairs = measure(kind, plan)?;
-        let column = |of: fn(&Pair) -> f64| statistics::median(&pairs.iter().map(of).collect::<Vec<_>>());
-        let ratios: Vec<_> = pairs.iter().map(|pair| pair.on.rate / pair.off.rate).collect();
-        let (ratio, lower) = (
-            statistics::median(&ratios),
-            statistics::lower_bound_of_median(&ratios),
-        );
-        let cpu = column(|pair| pair.on.cpu / pair.off.cpu);
+        let rounds = measure(kind, plan)?;
+        let median =
+            |of: &dyn Fn(&[Turn; 3]) -> f64| statistics::median(&rounds.iter().map(of).collect::<Vec<_>>());
         writeln!(
             out,
-            "{:12} {:>9.0} {:>9.0} {:>8.3} {:>8.3} {:>10.2} {:>10.2} {:>7.3}",
+            "{:12} {:>9} {:>8} {:>8} {:>10} {:>8}",
             kind.to_string(),
-            column(|pair| pair.off.rate),
-            column(|pair| pair.on.rate),
-            ratio,
-            lower,
-            column(|pair| pair.off.cpu) * 1e6,
-            column(|pair| pair.on.cpu) * 1e6,
-            cpu,
+            "1/s",
+            "ratio",
+            "lower",
+            "cpu, us",
+            "ratio"
         )?;
-        within &= ratio >= RATE && lower >= RATE_AT_LEAST && cpu <= CPU;
+        for (at, name) in ["off", "passed", "on"].into_iter().enumerate() {
+            let (rate, cpu) = (median(&|r| r[at].rate), median(&|r| r[at].cpu) * 1e6);
+            write!(out, "  {name:10} {rate:>9.0}")?;
+            if at == OFF {
+                writeln!(out, " {:>8} {:>8} {cpu:>10.2}", "", "")?;
+            } else {
+                let (ratio, lower, more) = compared(&rounds, at, OFF);
+                writeln!(out, " {ratio:>8.3} {lower:>8.3} {cpu:>10.2} {more:>8.3}")?;
+                within &= at != ON || (ratio >= RATE && lower >= RATE_AT_LEAST && more <= CPU);
+            }
+        }
+        let (ratio, lower, more) = compared(&rounds, ON, PASSED);
+        writeln!(
+            out,
+            "  {:20} {ratio:>8.3} {lower:>8.3} {:>10} {more:>8.3}",
+            "on to passed", ""
+        )?;
     }
     writeln!(
         out,
-        "{} pairs of {:?}; wanted: ratio {RATE}, lower {RATE_AT_LEAST}, cpu {CPU}",
+        "{} rounds of {:?} each; wanted of on: ratio {RATE}, lower {RATE_AT_LEAST}, cpu {CPU}",
         plan.pairs, plan.turn
     )?;
     Ok(within)
 }
 
-/// One turn each.
-struct Pair {
-    off: Turn,
-    on: Turn,
-}
+/// The sides of a round.
+const ROUND: [Side; 3] = [Side::Off, Side::Passed, Side::On];
+const OFF: usize = 0;
+const PASSED: usize = 1;
+const ON: usize = 2;
 
 struct Turn {
     /// Requests a second.
@@ -129,12 +170,27 @@ struct Turn {
     cpu: f64,
 }
 
-fn measure(kind: Kind, plan: &Plan) -> Result<Vec<Pair>, Box<dyn Error>> {
-    let (off, on) = (Process::start(kind, Side::Off)?, Process::start(kind, Side::On)?);
-    let (asks_off, asks_on) = (Load::start(kind, off.address)?, Load::start(kind, on.address)?);
-    let turn = |process: &Process, load: &Load, long: Duration| -> Result<Turn, Box<dyn Error>> {
+/// One side to another: the ratio of requests a second, how low that may be, and the ratio of processor time.
+fn compared(rounds: &[[Turn; 3]], side: usize, to: usize) -> (f64, f64, f64) {
+    let ratios: Vec<_> = rounds.iter().map(|r| r[side].rate / r[to].rate).collect();
+    let more: Vec<_> = rounds.iter().map(|r| r[side].cpu / r[to].cpu).collect();
+    (
+        statistics::median(&ratios),
+        statistics::lower_bound_of_median(&ratios),
+        statistics::median(&more),
+    )
+}
+
+fn measure(kind: Kind, plan: &Plan) -> Result<Vec<[Turn; 3]>, Box<dyn Error>> {
+    let mut sides = Vec::new();
+    for side in ROUND {
+        let process = Process::start(kind, side)?;
+        let load = Load::start(kind, process.address)?;
+        sides.push((process, load));
+    }
+    let turn = |(process, load): &(Process, Load)| -> Result<Turn, Box<dyn Error>> {
         let before = cpu::of(process.id())?;
-        let (requests, took) = load.turn(long)?;
+        let (requests, took) = load.turn(plan.turn)?;
         let spent = cpu::of(process.id())? - before;
         Ok(Turn {
             rate: requests as f64 / took.as_secs_f64(),
@@ -143,22 +199,23 @@ fn measure(kind: Kind, plan: &Plan) -> Result<Vec<Pair>, Box<dyn Error>> {
     };
     // To have everything in place and warm.
     for _ in 0..2 {
-        turn(&off, &asks_off, plan.turn)?;
-        turn(&on, &asks_on, plan.turn)?;
+        for side in &sides {
+            turn(side)?;
+        }
     }
-    let mut pairs = Vec::with_capacity(plan.pairs);
-    for pair in 0..plan.pairs {
-        pairs.push(if pair % 2 == 0 {
-            let off = turn(&off, &asks_off, plan.turn)?;
-            let on = turn(&on, &asks_on, plan.turn)?;
-            Pair { off, on }
+    let mut rounds = Vec::with_capacity(plan.pairs);
+    for round in 0..plan.pairs {
+        rounds.push(if round % 2 == 0 {
+            let off = turn(&sides[OFF])?;
+            let passed = turn(&sides[PASSED])?;
+            [off, passed, turn(&sides[ON])?]
         } else {
-            let on = turn(&on, &asks_on, plan.turn)?;
-            let off = turn(&off, &asks_off, plan.turn)?;
-            Pair { off, on }
+            let on = turn(&sides[ON])?;
+            let passed = turn(&sides[PASSED])?;
+            [turn(&sides[OFF])?, passed, on]
         });
     }
-    Ok(pairs)
+    Ok(rounds)
 }
 
 macro_rules! named {
@@ -183,4 +240,7 @@ macro_rules! named {
 }
 
 named! { Kind { AxumH1 = "axum-h1", AxumH2 = "axum-h2", TonicUnary = "tonic-unary" } }
-named! { Side { On = "on", Off = "off" } }
+named! { Side {
+    Off = "off", Passed = "passed", On = "on", Empty = "empty", TraceId = "trace-id", Metrics = "metrics",
+    Recover = "recover", Deadline = "deadline", CircuitBreaker = "circuit-breaker", HandlerTimeout = "handler-timeout"
+} }

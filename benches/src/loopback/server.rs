@@ -7,30 +7,44 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, routing::get};
+use axum::{Router, routing::get, serve::Listener};
 use buttress::{
     Registry, circuit_breaker::CircuitBreaker, metrics::Metrics, timeout::Deadline, trace_id::TraceId,
 };
 use buttress_tests::echo::{Echo, EchoServer};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_stream::{Stream, wrappers::TcpListenerStream};
+use tonic::transport::{Server, server::Connected};
 
-use super::{Kind, Side};
+use super::{Kind, Side, passed::PassedLayer};
 
-/// Fills every slot of a server's stack.
-macro_rules! whole {
-    ($start:expr, $metrics:expr) => {
-        $start
-            .registry(&Registry::new())
-            .trace_id(TraceId::w3c())
-            .metrics($metrics)
-            .recover()
-            .deadline(Deadline::new())
-            .circuit_breaker(CircuitBreaker::new())
-            .handler_timeout(Duration::from_secs(5))?
-            .build()
-    };
+/// Gives `$with` a server's stack with the slots of a side filled.
+macro_rules! with_stack {
+    ($side:expr, $start:expr, $with:expr) => {{
+        let start = $start.registry(&Registry::new());
+        match $side {
+            Side::Empty => $with(start.build()),
+            Side::TraceId => $with(start.trace_id(TraceId::w3c()).build()),
+            Side::Metrics => $with(start.metrics(Metrics::by_route(100)).build()),
+            Side::Recover => $with(start.recover().build()),
+            Side::Deadline => $with(start.deadline(Deadline::new()).build()),
+            Side::CircuitBreaker => $with(start.circuit_breaker(CircuitBreaker::new()).build()),
+            Side::HandlerTimeout => $with(start.handler_timeout(Duration::from_secs(5))?.build()),
+            _ => $with(
+                start
+                    .trace_id(TraceId::w3c())
+                    .metrics(Metrics::by_route(100))
+                    .recover()
+                    .deadline(Deadline::new())
+                    .circuit_breaker(CircuitBreaker::new())
+                    .handler_timeout(Duration::from_secs(5))?
+                    .build(),
+            ),
+        }
+    }};
 }
 
 /// Serves on a free port, says which on standard output, and ends when standard input does.
@@ -46,27 +60,9 @@ pub fn serve(kind: Kind, side: Side) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        match (kind, side) {
-            (Kind::AxumH1 | Kind::AxumH2, Side::Off) => {
-                drop(tokio::spawn(axum::serve(listener, pages()).into_future()))
-            }
-            (Kind::AxumH1 | Kind::AxumH2, Side::On) => {
-                let app = pages().layer(whole!(buttress_axum::server("api"), Metrics::by_route(100)));
-                drop(tokio::spawn(axum::serve(listener, app).into_future()));
-            }
-            (Kind::TonicUnary, Side::Off) => {
-                let server = Server::builder().add_service(EchoServer::new(Echo));
-                drop(tokio::spawn(
-                    server.serve_with_incoming(TcpListenerStream::new(listener)),
-                ));
-            }
-            (Kind::TonicUnary, Side::On) => {
-                let stack = whole!(buttress_tonic::server("echo"), Metrics::by_route(100));
-                let server = Server::builder().layer(stack).add_service(EchoServer::new(Echo));
-                drop(tokio::spawn(
-                    server.serve_with_incoming(TcpListenerStream::new(listener)),
-                ));
-            }
+        match kind {
+            Kind::AxumH1 | Kind::AxumH2 => pages(side, listener)?,
+            Kind::TonicUnary => echo(side, TcpListenerStream::new(listener))?,
         }
         writeln!(io::stdout(), "{address}")?;
         // Whoever started it is gone when this ends.
@@ -75,8 +71,40 @@ pub fn serve(kind: Kind, side: Side) -> Result<(), Box<dyn Error>> {
     })
 }
 
-fn pages() -> Router {
-    Router::new().route("/users/{id}", get(async || "hello, world"))
+/// axum, in tasks of its own.
+pub(super) fn pages<L: Listener<Addr: std::fmt::Debug>>(side: Side, on: L) -> Result<(), Box<dyn Error>> {
+    let routes = Router::new().route("/users/{id}", get(async || "hello, world"));
+    let app = match side {
+        Side::Off => routes,
+        Side::Passed => routes.layer(PassedLayer),
+        _ => with_stack!(side, buttress_axum::server("api"), |stack| routes.layer(stack)),
+    };
+    drop(tokio::spawn(axum::serve(on, app).into_future()));
+    Ok(())
+}
+
+/// tonic, in tasks of its own.
+pub(super) fn echo<I, T>(side: Side, incoming: I) -> Result<(), Box<dyn Error>>
+where
+    I: Stream<Item = io::Result<T>> + Send + 'static,
+    T: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    // A closure has no type parameters.
+    macro_rules! spawned {
+        ($stack:expr) => {{
+            let server = Server::builder().layer($stack).add_service(EchoServer::new(Echo));
+            drop(tokio::spawn(server.serve_with_incoming(incoming)));
+        }};
+    }
+    match side {
+        Side::Off => {
+            let server = Server::builder().add_service(EchoServer::new(Echo));
+            drop(tokio::spawn(server.serve_with_incoming(incoming)));
+        }
+        Side::Passed => spawned!(PassedLayer),
+        _ => with_stack!(side, buttress_tonic::server("echo"), |stack| spawned!(stack)),
+    }
+    Ok(())
 }
 
 /// A server in a process of its own, which ends with this.

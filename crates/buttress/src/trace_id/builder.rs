@@ -46,6 +46,9 @@ impl TraceIdBuilder {
     }
 
     /// Whether a server tells its callers the id, in `x-request-id` (`true`).
+    ///
+    /// The value is marked as sensitive (`HeaderValue::set_sensitive`), which keeps it out of the tables of HTTP/2,
+    /// and in the server's own process out of the `Debug` of the response's headers.
     pub fn answer(mut self, answer: bool) -> Self {
         self.answer = answer;
         self

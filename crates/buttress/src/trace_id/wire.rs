@@ -48,8 +48,21 @@ impl<'a> Found<'a> {
     }
 }
 
+/// Most requests say nothing of a trace. To go through their names takes less time than to hash three of ours: a name
+/// that is anybody's own is told from a standard one by its tag.
+#[inline]
+fn may_say(headers: &HeaderMap) -> bool {
+    // A head of more than that is not gone through.
+    const USUAL: usize = 32;
+    let ours = [&TRACEPARENT, &TRACESTATE, &REQUEST_ID];
+    headers.keys_len() > USUAL || headers.keys().any(|name| ours.contains(&name))
+}
+
 fn receive(headers: &mut HeaderMap) -> Received {
     let mut received = Received::default();
+    if !may_say(headers) {
+        return received;
+    }
     match Found::find(headers, &TRACEPARENT).read(TraceParent::parse) {
         Ok(parent) => received.parent = parent,
         Err(()) => received.refuse(headers, &TRACEPARENT),
@@ -121,6 +134,16 @@ fn request_id(trace: &Trace) -> Bytes {
     }
 }
 
+/// The id is another one in each response. HTTP/2 would put them all in its table of headers seen, which holds some fifty
+/// of them, push what does come again out of it, and compare each new one with all of those: that takes longer than all
+/// of the rest of the layer. Only a value that is marked as sensitive is kept out of it; `Debug` then does not show it.
+fn answer(headers: &mut HeaderMap, trace: &Trace) {
+    if let Some(mut id) = value_of(request_id(trace)) {
+        id.set_sensitive(true);
+        headers.insert(&REQUEST_ID, id);
+    }
+}
+
 fn insert(headers: &mut HeaderMap, name: &HeaderName, value: Bytes) {
     if let Some(value) = value_of(value) {
         headers.insert(name, value);
@@ -172,7 +195,7 @@ macro_rules! in_headers {
         /// In the header `x-request-id`.
         impl<B, C> Answer<Response<B>> for $Protocol<C> {
             fn answer(&self, response: &mut Response<B>, trace: &Trace) {
-                insert(response.headers_mut(), &REQUEST_ID, request_id(trace));
+                answer(response.headers_mut(), trace);
             }
 
             fn status(&self, response: &Response<B>) -> Option<u16> {
