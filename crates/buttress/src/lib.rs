@@ -101,6 +101,8 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod config;
 pub mod context;
+#[cfg(all(test, not(loom)))]
+mod contract;
 #[cfg_attr(
     not(any(feature = "rate-limit", feature = "recover", feature = "timeout")),
     allow(dead_code)
