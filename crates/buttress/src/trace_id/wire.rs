@@ -210,3 +210,32 @@ macro_rules! in_headers {
 }
 
 in_headers! { Http: ClassifyHead Grpc: ClassifyCode }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_in_a_head_of_any_length() {
+        for others in [0, 5, 31, 32, 33, 100] {
+            for name in [&TRACEPARENT, &TRACESTATE, &REQUEST_ID] {
+                let mut headers = HeaderMap::new();
+                for other in 0..others {
+                    let other = HeaderName::try_from(format!("x-other-{other}")).unwrap();
+                    headers.insert(other, HeaderValue::from_static("other"));
+                }
+                assert_eq!(may_say(&headers), others > 32, "{others}");
+                headers.insert(name, HeaderValue::from_static("?"));
+                assert!(may_say(&headers), "{name} among {others}");
+                assert_eq!(receive(&mut headers).refused, 1, "{name} among {others}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answers_id_stays_out_of_the_tables_of_http_2() {
+        let mut headers = HeaderMap::new();
+        answer(&mut headers, &Trace::new());
+        assert!(headers[&REQUEST_ID].is_sensitive());
+    }
+}
