@@ -8,8 +8,8 @@
 //! can do. Calls come at random, whatever has become of those before them, from five classes, of which
 //! [`Critical`](Priority::CRITICAL) has a fifth of the capacity. Each caller waits for [`PATIENCE`] and then hangs up.
 //!
-//! It is done twice: [simulated](simulated), on tokio's paused clock, where only the order of things counts, and over
-//! [sockets](sockets), where the server and its clients share a machine with all that happens on it.
+//! It is done twice: simulated (`simulated.rs`), on tokio's paused clock, where only the order of things counts, and over
+//! sockets (`overload/sockets.rs`), where the server and its clients share a machine with all that happens on it.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! Callers go through a stack of a client with every kind of policy that has something to give back, to three upstreams
 //! on sockets of their own. The [upstreams](upstream) delay, refuse, panic and hang up at every point of a response; the
 //! [transport](bomb) panics at every point of a call; the [callers](caller) go away at every point, too; and somebody
-//! [meddles](meddler) with the policies and the endpoints all the while. Then it becomes calm, and the [audit](audit)
+//! [meddles](meddler) with the policies and the endpoints all the while. Then it becomes calm, and the [audit]
 //! looks at what is left: nothing in flight, no slot taken, no task, no file; and the books add up, call by call, to what
 //! the callers have seen.
 //!
