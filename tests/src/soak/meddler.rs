@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use buttress::{
+    circuit_breaker::State,
     pool::Strategy,
     priority::{Discipline, Priority},
     registry::Drill,
@@ -19,7 +20,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Meddles while there is mischief, mends everything, and says how often it was done.
+/// Meddles while there is mischief, and says how often it was done.
 ///
 /// # Panics
 ///
@@ -31,8 +32,19 @@ pub async fn meddle(policies: Arc<Policies>, dice: Dice, mischief: Mischief) -> 
         done += 1;
         sleep(dice.millis(0, 4)).await;
     }
-    mend(&policies);
     done
+}
+
+/// Opens breakers while there is mischief, but only those that are closed: they get on trial time and again, and nothing
+/// but their probes brings them back.
+pub async fn trip(policies: Arc<Policies>, dice: Dice, mischief: Mischief) {
+    while mischief.is_on() {
+        let breaker = &dice.of(&policies.hosts).breaker;
+        if breaker.state() == State::Closed {
+            breaker.transition_to(State::Open);
+        }
+        sleep(dice.millis(0, 10)).await;
+    }
 }
 
 async fn meddle_once(policies: &Policies, dice: &Dice) {
@@ -157,7 +169,11 @@ fn gone(error: buttress::registry::DrillError) -> Result<(), buttress::registry:
 }
 
 /// All as it should be for a calm day, but the breakers: they have to come back by themselves.
-fn mend(policies: &Policies) {
+///
+/// # Panics
+///
+/// Never: the options are good.
+pub fn mend(policies: &Policies) {
     let fresh = Policies::new(
         policies
             .hosts

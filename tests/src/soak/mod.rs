@@ -112,17 +112,27 @@ impl Soak {
                 tokio::spawn(async move { caller::call(client, &seen, &left, &dice).await })
             })
             .collect();
-        let meddler = tokio::spawn(meddler::meddle(policies.clone(), dice.fork(), mischief.clone()));
+        let meddling = Mischief::default();
+        meddling.set(true);
+        let meddler = tokio::spawn(meddler::meddle(policies.clone(), dice.fork(), meddling.clone()));
         while left.load(SeqCst) > self.calls / 5 * 4 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let warm = Held::now();
+        while left.load(SeqCst) > self.calls / 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Who resets a breaker frees what its probes have lost. From now on nobody does.
+        meddling.set(false);
+        let meddled = meddler.await.expect("nothing that is done to a policy panics");
+        let tripper = tokio::spawn(meddler::trip(policies.clone(), dice.fork(), mischief.clone()));
         for caller in callers {
             caller.await.expect("no caller panics");
         }
         let at_end = Held::now();
         mischief.set(false);
-        let meddled = meddler.await.expect("nothing that is done to a policy panics");
+        tripper.await.expect("nor does tripping");
+        meddler::mend(&policies);
 
         audit::quiesced(&policies).await;
         audit::books(&policies, &seen.tally());
