@@ -70,6 +70,6 @@ mod rejection;
 mod route;
 
 pub use admin::admin;
-pub use peer::{PeerLayer, PeerService};
+pub use peer::{Connected, PeerLayer};
 pub use rejection::{RejectionFuture, RejectionLayer, RejectionService};
 pub use route::{ByRoute, ServerStart, server};

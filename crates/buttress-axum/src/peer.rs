@@ -1,15 +1,10 @@
-use std::{
-    net::SocketAddr,
-    task::{Context, Poll},
-};
+use std::net::SocketAddr;
 
+use ::http::Extensions;
 use axum::extract::ConnectInfo;
-use buttress::http::PeerAddr;
-use http::Request;
-use tower_layer::Layer;
-use tower_service::Service;
+use buttress::http::{self, FindPeer};
 
-/// Tells the layers further in who is at the other end: the [`PeerAddr`] that a rate limit by address goes by, from the
+/// Tells the layers further in who is at the other end: the [`PeerAddr`](buttress::http::PeerAddr) that a rate limit by address goes by, from the
 /// `ConnectInfo<SocketAddr>` that axum leaves in requests if it is served with
 /// `into_make_service_with_connect_info::<SocketAddr>()`.
 ///
@@ -32,48 +27,16 @@ use tower_service::Service;
 /// ```
 ///
 /// Around a stack it goes [outside](buttress::Stack::outside).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PeerLayer {
-    _private: (),
-}
+pub type PeerLayer = http::PeerLayer<Connected>;
 
-impl PeerLayer {
-    /// The layer.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { _private: () }
-    }
-}
-
-impl<S> Layer<S> for PeerLayer {
-    type Service = PeerService<S>;
-
-    fn layer(&self, inner: S) -> PeerService<S> {
-        PeerService { inner }
-    }
-}
-
-/// The service that [`PeerLayer`] makes.
+/// axum's `ConnectInfo<SocketAddr>`.
 #[derive(Clone, Copy, Debug)]
-pub struct PeerService<S> {
-    inner: S,
-}
+#[non_exhaustive]
+pub struct Connected;
 
-impl<S: Service<Request<B>>, B> Service<Request<B>> for PeerService<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
-        let extensions = request.extensions_mut();
-        if let Some(&ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() {
-            extensions.insert(PeerAddr::from(peer));
-        }
-        self.inner.call(request)
+impl FindPeer for Connected {
+    fn find(extensions: &Extensions) -> Option<SocketAddr> {
+        let connected = extensions.get::<ConnectInfo<SocketAddr>>();
+        connected.map(|ConnectInfo(peer)| *peer)
     }
 }

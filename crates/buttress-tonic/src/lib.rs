@@ -89,7 +89,7 @@ mod trailers;
 
 pub use body::{TonicBody, health_check};
 #[cfg(feature = "server")]
-pub use peer::{PeerLayer, PeerService};
+pub use peer::{Connected, PeerLayer};
 pub use respond::StatusResponder;
 pub use start::{ClientStart, ServerStart, client, server};
 pub use status::{StatusFuture, StatusLayer, StatusService, rejected, retry_after, status};

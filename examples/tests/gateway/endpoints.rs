@@ -209,6 +209,6 @@ fn what_is_for_a_pool_is_refused_for_one_endpoint() {
     assert_eq!(status, 404);
     assert_eq!(
         answer["error"]["message"],
-        "There are no endpoints by name: the configuration has none."
+        "There are no endpoints by name: there is no pool."
     );
 }

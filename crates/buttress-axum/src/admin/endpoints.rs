@@ -87,9 +87,7 @@ pub(super) async fn drill(
     for drill in &drills {
         if let Err(error) = pool.drill(&name, drill) {
             let message = match error {
-                DrillError::Unsupported => {
-                    "The endpoint has no circuit breaker: the configuration has none.".into()
-                }
+                DrillError::Unsupported => "The endpoint has no circuit breaker.".into(),
                 other => other.to_string(),
             };
             return answer::refusal(StatusCode::CONFLICT, "refused", message);
@@ -126,7 +124,7 @@ fn pool_with<'a>(office: &'a Office, name: &str) -> Option<&'a dyn Endpoints> {
 
 fn unknown(office: &Office) -> Response {
     let message = match &office.pool {
-        None => "There are no endpoints by name: the configuration has none.".to_owned(),
+        None => "There are no endpoints by name: there is no pool.".to_owned(),
         Some(pool) => format!(
             "There is no such endpoint. There is: {}.",
             pool.names().join(", ")

@@ -69,7 +69,7 @@ pub use grpc::{ClassifyCode, CodeVerdict, Grpc};
 pub use head::ResponseHead;
 pub use observed::{EndOfBody, Observed};
 pub use peek::Peeked;
-pub use peer::PeerAddr;
+pub use peer::{FindPeer, PeerAddr, PeerLayer, PeerService};
 pub use replay::{BodyMode, HostBody, ReplayBody, SavedBody, SavedRequest};
 pub use respond::{Edge, GrpcResponder, HttpResponder, RespondLayer, Responder};
 pub use route::MatchedRoute;
