@@ -77,6 +77,8 @@ fn every_line_parses_and_buttress_allocates_no_more_than_it_says() {
         "priority/free",
         "priority/refused",
         "priority/adaptive",
+        "pool/3",
+        "pool/300",
         "stack/full",
         "stack/client",
         "http/rate_limit/keyed",
