@@ -364,3 +364,14 @@ impl<P: Clone> Slot<super::Server<P>> for Option<crate::trace_id::TraceId> {
         crate::trace_id::TraceIdLayer::new(self.clone(), kind.protocol.clone()).inbound()
     }
 }
+
+/// Of a handler's panic the breaker and the time limits hear as of a failure. In a body it goes through them, each of which
+/// ends its part of the call, to the same policy's other layer: a second guard in each answer would be one too many.
+#[cfg(all(feature = "http", feature = "recover"))]
+impl<P: Clone> Slot<Attempts<super::Server<P>>> for Option<crate::recover::Recover> {
+    type Layer = crate::recover::RecoverLayer;
+
+    fn to_layer(&self, _: &Attempts<super::Server<P>>, _: &Place) -> Self::Layer {
+        Self::Layer::new(self.clone(), crate::outcome::Plain::new())
+    }
+}

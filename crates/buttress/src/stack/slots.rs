@@ -235,7 +235,8 @@ slots! {
         priority: PrioritySlot,
         breaker: BreakerSlot,
         attempt: AttemptSlot,
-        recover: RecoverSlot,
+        // Bodies have the one further out: what stands between knows a panic when it comes through.
+        recover: RecoverSlot of each attempt,
         error: ErrorSlot,
     }
 }

@@ -48,11 +48,21 @@ pin_project! {
         policy: Option<Id>,
         // Nanoseconds of silence; zero is off.
         idle: u64,
-        // Until when there may be silence, while there is.
-        silent_until: Option<Instant>,
         // Until when the whole body may take.
         until: Option<Instant>,
-        timer: Option<Pin<Box<Sleep>>>,
+        waiting: Option<Pin<Box<Waiting>>>,
+    }
+}
+
+pin_project! {
+    /// What a body has that had to be waited for.
+    #[derive(Debug)]
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
+    struct Waiting {
+        // Until when there may be silence, while there is.
+        silent_until: Option<Instant>,
+        #[pin]
+        timer: Sleep,
     }
 }
 
@@ -63,9 +73,8 @@ impl<B> TimeoutBody<B> {
             inner: Some(inner),
             policy,
             idle: limits.idle,
-            silent_until: None,
             until: limits.total.moment(),
-            timer: None,
+            waiting: None,
         }
     }
 
@@ -102,17 +111,17 @@ where
             return Poll::Ready(None);
         };
         if let Poll::Ready(frame) = inner.poll_frame(cx) {
-            *this.silent_until = None;
-            if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
-                *this.timer = None;
+            if let Some(waiting) = this.waiting {
+                if matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
+                    waiting.as_mut().over();
+                } else {
+                    *this.waiting = None;
+                }
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        if *this.idle > 0 && this.silent_until.is_none() {
-            *this.silent_until = Some(timer::in_nanos(*this.idle));
-        }
-        let limit = ready!(poll_limit(this.timer, *this.silent_until, *this.until, cx));
-        *this.timer = None;
+        let limit = ready!(poll_limit(this.waiting, *this.idle, *this.until, cx));
+        *this.waiting = None;
         let rejected = ledger::refuse(*this.policy, limit);
         this.inner.set(None);
         Poll::Ready(Some(Err(rejected.into())))
@@ -131,21 +140,41 @@ where
     }
 }
 
+#[cfg(feature = "http")]
+impl Waiting {
+    /// The silence is over. The timer stays: it is set anew when it goes off too early.
+    fn over(self: Pin<&mut Self>) {
+        *self.project().silent_until = None;
+    }
+}
+
 /// Which limit has been reached. Apart from `poll_frame`, so that it is there once and not for each kind of body.
 #[cfg(feature = "http")]
 fn poll_limit(
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    silent_until: Option<Instant>,
+    waiting: &mut Option<Pin<Box<Waiting>>>,
+    idle: u64,
     until: Option<Instant>,
     cx: &mut Context<'_>,
 ) -> Poll<Hit> {
+    let silent_until = match waiting.as_ref().and_then(|waiting| waiting.silent_until) {
+        None if idle > 0 => Some(timer::in_nanos(idle)),
+        silent_until => silent_until,
+    };
     let (moment, limit) = match (silent_until, until) {
         (None, None) => return Poll::Pending,
         (Some(silent), Some(until)) if silent < until => (silent, Hit::BodyIdle),
         (_, Some(until)) => (until, Hit::BodyTotal),
         (Some(silent), None) => (silent, Hit::BodyIdle),
     };
-    let timer = timer.get_or_insert_with(|| Box::pin(timer::at(moment)));
+    let waiting = waiting.get_or_insert_with(|| {
+        Box::pin(Waiting {
+            silent_until,
+            timer: timer::at(moment),
+        })
+    });
+    let waiting = waiting.as_mut().project();
+    *waiting.silent_until = silent_until;
+    let mut timer = waiting.timer;
     // From poll to poll the moment only moves away: a timer that is set is never too late. When one goes off that
     // was set in an earlier silence, it is set anew.
     debug_assert!(timer.deadline() <= moment);

@@ -403,6 +403,11 @@ async fn a_call_dropped_anywhere_is_cancelled_in_every_book() {
 
 #[cfg(feature = "http")]
 mod servers {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
     use bytes::Bytes;
     use http::{Request, Response, StatusCode};
     use http_body_util::{BodyExt, Full};
@@ -464,6 +469,49 @@ mod servers {
             (outcomes.success, outcomes.panicked, outcomes.rejected),
             (1, 1, 1)
         );
+    }
+
+    /// Between the handler and the one guard that bodies have there are the breaker and two time limits.
+    #[tokio::test]
+    async fn a_panic_in_a_body_is_caught_once_and_a_failure_to_all_that_it_came_through() {
+        struct Panics;
+
+        impl http_body::Body for Panics {
+            type Data = Bytes;
+            type Error = Infallible;
+
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+                panic!("as the test wants it")
+            }
+        }
+
+        let (breaker, recover, metrics) = (breaker(), Recover::new(), Metrics::new());
+        let mut server = Stack::http_server("api")
+            .metrics(metrics.clone())
+            .recover_with(recover.clone())
+            .deadline(crate::timeout::Deadline::new())
+            .circuit_breaker(breaker.clone())
+            .handler_timeout(crate::timeout::Timeout::builder().build().expect("valid"))
+            .build()
+            .service(service_fn(async |_: Request<()>| {
+                Ok::<_, Infallible>(Response::new(Panics))
+            }));
+        let request = Request::get("/").body(()).expect("valid");
+        let response = server.ready().await.expect("infallible").call(request).await;
+        let mut body = std::pin::pin!(response.expect("infallible").into_body());
+
+        let error = body.frame().await.expect("an error").expect_err("panicked");
+        let rejected = error.downcast_ref::<crate::Rejected>();
+        assert_eq!(rejected.map(|r| r.kind()), Some(RejectionKind::Panicked));
+        assert!(body.frame().await.is_none(), "once");
+        assert_eq!(recover.panics(), 1);
+        assert_eq!(breaker.state(), State::Open, "a failure to the breaker");
+        let snapshot = metrics.snapshot();
+        assert_eq!((snapshot.outcomes.total(), snapshot.in_flight), (1, 0));
+        assert_eq!(snapshot.outcomes.success + snapshot.outcomes.cancelled, 0);
     }
 
     #[tokio::test]

@@ -311,21 +311,21 @@ fn no_timer_is_made_for_frames_that_are_there_nor_without_a_limit() {
     limited.reads("abc");
     limited.send("def");
     limited.reads("def");
-    assert!(limited.body.timer.is_none());
+    assert!(limited.body.waiting.is_none());
 
     let mut unlimited = test(|limits| limits);
     assert_pending!(unlimited.poll());
     unlimited.send("abc");
     unlimited.reads("abc");
     assert_pending!(unlimited.poll());
-    assert!(unlimited.body.timer.is_none());
+    assert!(unlimited.body.waiting.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_timer_is_not_wound_up_for_each_frame() {
     let mut test = test(idle);
     assert_pending!(test.poll());
-    let wound_up = |test: &Test| test.body.timer.as_ref().expect("it waits").deadline();
+    let wound_up = |test: &Test| test.body.waiting.as_ref().expect("it waits").timer.deadline();
     let first = wound_up(&test);
     for _ in 0..29 {
         pass(1000).await;
@@ -358,5 +358,5 @@ async fn dropping_the_body_leaves_no_timer() {
 /// What `http::Response` is moved by, layer after layer, for the sake of those that limit bodies.
 #[test]
 fn a_body_that_does_not_wait_carries_no_timer() {
-    assert!(size_of::<TimeoutBody<[usize; 4]>>() <= 14 * size_of::<usize>());
+    assert!(size_of::<TimeoutBody<[usize; 4]>>() <= 12 * size_of::<usize>());
 }
