@@ -10,7 +10,7 @@ mod peers;
 mod pool;
 mod priority;
 mod rate_limit;
-mod recorder;
+pub(crate) mod recorder;
 mod reqwest;
 mod retry;
 mod stack;

@@ -41,7 +41,7 @@ pub(super) fn counted() -> impl FnMut(u64) -> Result<u64, Broken> {
     }
 }
 
-pub(super) fn axum_prometheus() -> PrometheusMetricLayer<'static> {
+pub(crate) fn axum_prometheus() -> PrometheusMetricLayer<'static> {
     install();
     PrometheusMetricLayer::new()
 }

@@ -4,9 +4,10 @@
 //! cargo run --release -p buttress-benches --bin loopback
 //! ```
 //!
-//! For each kind of server three processes are started: one with a stack that has every slot filled, one without any
-//! layer, and one with a layer that does nothing, which says how much of the difference is the host's: axum boxes the
-//! service, its future and its body anew for each layer. They differ in nothing else. A closed loop of clients in this
+//! For each kind of server four processes are started: one with a stack that has every slot filled, one without any
+//! layer, one with a layer that does nothing, which says how much of the difference is the host's: axum boxes the
+//! service, its future and its body anew for each layer; and one with what one would take from tower-http and
+//! axum-prometheus instead. They differ in nothing else. A closed loop of clients in this
 //! process asks one of them for a turn, then the others, and which of them is first alternates, so that whatever else the
 //! machine does meets all alike. Each round gives one ratio of requests a second, with the stack to without, and one of
 //! the processor time that the server's process spent on a request. What counts is the median over the rounds, and how low
@@ -51,6 +52,8 @@ pub enum Side {
     Passed,
     /// A stack with every slot filled.
     On,
+    /// What comes nearest to that from tower-http and axum-prometheus, put together by hand.
+    Peers,
     /// A stack without a policy: what answers refusals, and the error's layer.
     Empty,
     /// That, and the trace-id.
@@ -94,9 +97,10 @@ const RATE: f64 = 0.97;
 const RATE_AT_LEAST: f64 = 0.95;
 const CPU: f64 = 1.03;
 
-const SIDES: [Side; 10] = [
+const SIDES: [Side; 11] = [
     Side::Off,
     Side::Passed,
+    Side::Peers,
     Side::Empty,
     Side::TraceId,
     Side::Metrics,
@@ -120,7 +124,7 @@ pub fn run(plan: &Plan, out: &mut impl Write) -> Result<bool, Box<dyn Error>> {
     for &kind in kinds {
         let rounds = measure(kind, plan)?;
         let median =
-            |of: &dyn Fn(&[Turn; 3]) -> f64| statistics::median(&rounds.iter().map(of).collect::<Vec<_>>());
+            |of: &dyn Fn(&Round) -> f64| statistics::median(&rounds.iter().map(of).collect::<Vec<_>>());
         writeln!(
             out,
             "{:12} {:>9} {:>8} {:>8} {:>10} {:>8}",
@@ -131,9 +135,9 @@ pub fn run(plan: &Plan, out: &mut impl Write) -> Result<bool, Box<dyn Error>> {
             "cpu, us",
             "ratio"
         )?;
-        for (at, name) in ["off", "passed", "on"].into_iter().enumerate() {
+        for (at, side) in ROUND.into_iter().enumerate() {
             let (rate, cpu) = (median(&|r| r[at].rate), median(&|r| r[at].cpu) * 1e6);
-            write!(out, "  {name:10} {rate:>9.0}")?;
+            write!(out, "  {:10} {rate:>9.0}", side.to_string())?;
             if at == OFF {
                 writeln!(out, " {:>8} {:>8} {cpu:>10.2}", "", "")?;
             } else {
@@ -142,12 +146,14 @@ pub fn run(plan: &Plan, out: &mut impl Write) -> Result<bool, Box<dyn Error>> {
                 within &= at != ON || (ratio >= RATE && lower >= RATE_AT_LEAST && more <= CPU);
             }
         }
-        let (ratio, lower, more) = compared(&rounds, ON, PASSED);
-        writeln!(
-            out,
-            "  {:20} {ratio:>8.3} {lower:>8.3} {:>10} {more:>8.3}",
-            "on to passed", ""
-        )?;
+        for (name, to) in [("on to passed", PASSED), ("on to peers", PEERS)] {
+            let (ratio, lower, more) = compared(&rounds, ON, to);
+            writeln!(
+                out,
+                "  {name:20} {ratio:>8.3} {lower:>8.3} {:>10} {more:>8.3}",
+                ""
+            )?;
+        }
     }
     writeln!(
         out,
@@ -158,10 +164,14 @@ pub fn run(plan: &Plan, out: &mut impl Write) -> Result<bool, Box<dyn Error>> {
 }
 
 /// The sides of a round.
-const ROUND: [Side; 3] = [Side::Off, Side::Passed, Side::On];
+const ROUND: [Side; 4] = [Side::Off, Side::Passed, Side::Peers, Side::On];
 const OFF: usize = 0;
 const PASSED: usize = 1;
-const ON: usize = 2;
+const PEERS: usize = 2;
+const ON: usize = 3;
+
+/// What a turn of each side came to.
+type Round = [Turn; ROUND.len()];
 
 struct Turn {
     /// Requests a second.
@@ -171,7 +181,7 @@ struct Turn {
 }
 
 /// One side to another: the ratio of requests a second, how low that may be, and the ratio of processor time.
-fn compared(rounds: &[[Turn; 3]], side: usize, to: usize) -> (f64, f64, f64) {
+fn compared(rounds: &[Round], side: usize, to: usize) -> (f64, f64, f64) {
     let ratios: Vec<_> = rounds.iter().map(|r| r[side].rate / r[to].rate).collect();
     let more: Vec<_> = rounds.iter().map(|r| r[side].cpu / r[to].cpu).collect();
     (
@@ -181,7 +191,7 @@ fn compared(rounds: &[[Turn; 3]], side: usize, to: usize) -> (f64, f64, f64) {
     )
 }
 
-fn measure(kind: Kind, plan: &Plan) -> Result<Vec<[Turn; 3]>, Box<dyn Error>> {
+fn measure(kind: Kind, plan: &Plan) -> Result<Vec<Round>, Box<dyn Error>> {
     let mut sides = Vec::new();
     for side in ROUND {
         let process = Process::start(kind, side)?;
@@ -205,15 +215,22 @@ fn measure(kind: Kind, plan: &Plan) -> Result<Vec<[Turn; 3]>, Box<dyn Error>> {
     }
     let mut rounds = Vec::with_capacity(plan.pairs);
     for round in 0..plan.pairs {
-        rounds.push(if round % 2 == 0 {
-            let off = turn(&sides[OFF])?;
-            let passed = turn(&sides[PASSED])?;
-            [off, passed, turn(&sides[ON])?]
+        let mut turns = Vec::with_capacity(ROUND.len());
+        if round % 2 == 0 {
+            for side in &sides {
+                turns.push(turn(side)?);
+            }
         } else {
-            let on = turn(&sides[ON])?;
-            let passed = turn(&sides[PASSED])?;
-            [turn(&sides[OFF])?, passed, on]
-        });
+            for side in sides.iter().rev() {
+                turns.push(turn(side)?);
+            }
+            turns.reverse();
+        }
+        rounds.push(
+            turns
+                .try_into()
+                .map_err(|_| "a round without a turn of each side")?,
+        );
     }
     Ok(rounds)
 }
@@ -241,6 +258,6 @@ macro_rules! named {
 
 named! { Kind { AxumH1 = "axum-h1", AxumH2 = "axum-h2", TonicUnary = "tonic-unary" } }
 named! { Side {
-    Off = "off", Passed = "passed", On = "on", Empty = "empty", TraceId = "trace-id", Metrics = "metrics",
+    Off = "off", Passed = "passed", On = "on", Peers = "peers", Empty = "empty", TraceId = "trace-id", Metrics = "metrics",
     Recover = "recover", Deadline = "deadline", CircuitBreaker = "circuit-breaker", HandlerTimeout = "handler-timeout"
 } }

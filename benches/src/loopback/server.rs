@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, routing::get, serve::Listener};
+use axum::{Router, http::StatusCode, routing::get, serve::Listener};
 use buttress::{
     Registry, circuit_breaker::CircuitBreaker, metrics::Metrics, timeout::Deadline, trace_id::TraceId,
 };
@@ -19,7 +19,16 @@ use tokio::{
 use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tonic::transport::{Server, server::Connected};
 
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
+
 use super::{Kind, Side, passed::PassedLayer};
+use crate::catalogue::recorder;
 
 /// Gives `$with` a server's stack with the slots of a side filled.
 macro_rules! with_stack {
@@ -45,6 +54,23 @@ macro_rules! with_stack {
             ),
         }
     }};
+}
+
+/// An id in request and answer, a span, counts and durations by route in Prometheus' form, panics caught, a time limit.
+/// Of what the stack has there is no breaker, no deadline of the client's, and nobody who looks at a body's end.
+macro_rules! peers {
+    ($trace:expr) => {
+        ServiceBuilder::new()
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer($trace)
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(recorder::axum_prometheus())
+            .layer(CatchPanicLayer::new())
+            .layer(TimeoutLayer::with_status_code(
+                StatusCode::GATEWAY_TIMEOUT,
+                Duration::from_secs(5),
+            ))
+    };
 }
 
 /// Serves on a free port, says which on standard output, and ends when standard input does.
@@ -77,6 +103,7 @@ pub(super) fn pages<L: Listener<Addr: std::fmt::Debug>>(side: Side, on: L) -> Re
     let app = match side {
         Side::Off => routes,
         Side::Passed => routes.layer(PassedLayer),
+        Side::Peers => routes.layer(peers!(TraceLayer::new_for_http())),
         _ => with_stack!(side, buttress_axum::server("api"), |stack| routes.layer(stack)),
     };
     drop(tokio::spawn(axum::serve(on, app).into_future()));
@@ -102,6 +129,7 @@ where
             drop(tokio::spawn(server.serve_with_incoming(incoming)));
         }
         Side::Passed => spawned!(PassedLayer),
+        Side::Peers => spawned!(peers!(TraceLayer::new_for_grpc())),
         _ => with_stack!(side, buttress_tonic::server("echo"), |stack| spawned!(stack)),
     }
     Ok(())
