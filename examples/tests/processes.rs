@@ -24,6 +24,17 @@ const SLOW_START: Duration = Duration::from_secs(4);
 /// What a machine that does other things as well may add to a time.
 const SLACK: Duration = Duration::from_secs(1);
 
+/// How often it is tried: a machine that is busy elsewhere for seconds makes a time too long, or a share too large, but
+/// hardly three times in a row.
+const TRIES: usize = 3;
+
+/// What came too late, or what came of that. Anything else that is not as it should be is a panic.
+type Timely = Result<(), String>;
+
+fn timely(is: bool, what: impl FnOnce() -> String) -> Timely {
+    is.then_some(()).ok_or_else(what)
+}
+
 /// A program that runs until it is killed, and says first where it listens.
 struct Process {
     child: Child,
@@ -133,7 +144,7 @@ impl Stage {
             if so(&pool) {
                 return begin.elapsed();
             }
-            assert!(begin.elapsed() < Duration::from_secs(20), "{what}: {pool}");
+            assert!(begin.elapsed() < Duration::from_secs(60), "{what}: {pool}");
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -164,7 +175,17 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// About a thousand requests a second, in the background.
-struct Load(Child);
+struct Load(Option<Child>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
 
 impl Load {
     fn start(to: SocketAddr, time: &str) -> Self {
@@ -174,11 +195,12 @@ impl Load {
             .args(args)
             .stdout(Stdio::piped())
             .spawn();
-        Self(load.expect("it starts"))
+        Self(Some(load.expect("it starts")))
     }
 
-    fn end(self) -> Value {
-        let output = self.0.wait_with_output().expect("it ends");
+    fn end(mut self) -> Value {
+        let child = self.0.take().expect("it runs");
+        let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success());
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
@@ -196,7 +218,7 @@ fn all_well(pool: &Value) -> bool {
 }
 
 /// One of three dies and comes back, and no caller notices.
-fn one_dies_and_comes_back(stage: &mut Stage, checked: bool) {
+fn one_dies_and_comes_back(stage: &mut Stage, checked: bool) -> Timely {
     let load = Load::start(stage.address(), "14s");
     stage.until("traffic", |pool| pool["calls"].as_u64() > Some(500));
     stage.kill(1);
@@ -210,36 +232,40 @@ fn one_dies_and_comes_back(stage: &mut Stage, checked: bool) {
     // One at a time, for each time that the breaker lets one through. Checks are in no books.
     let probes = open_times.ceil() as u64 + 1;
     assert!(shares[1] <= probes, "{shares:?}, at most {probes} probes");
-    assert!(shares[0] + shares[2] > 100 * probes, "{shares:?}");
+    timely(shares[0] + shares[2] > 100 * probes, || {
+        format!("few calls: {shares:?}")
+    })?;
 
     let revived = clock::now();
     stage.revive(1);
     stage.until("back", all_well);
     println!("back after {:?}", revived.elapsed());
     let limit = if checked { INTERVAL } else { OPEN_FOR };
-    assert!(revived.elapsed() < limit + SLACK, "{:?}", revived.elapsed());
+    let back = revived.elapsed();
+    timely(back < limit + SLACK, || format!("back after {back:?}"))?;
     // Eased in: the first quarter of the slow start is a quarter of its share at most.
     let early = stage.shares(SLOW_START / 4);
     thread::sleep(SLOW_START.saturating_sub(revived.elapsed()) + SLOW_START / 4);
     let late = stage.shares(SLOW_START / 4);
     println!("eased in: {early:?}, then {late:?}");
     let share = |counts: &[u64]| counts[1] as f64 / counts.iter().sum::<u64>().max(1) as f64;
-    assert!(
-        share(&early) > 0.0 && share(&early) < share(&late) / 1.5,
-        "{early:?} {late:?}"
-    );
-    assert!((0.25..0.42).contains(&share(&late)), "{late:?}");
+    let eased_in = share(&early) > 0.0 && share(&early) < share(&late) / 1.5;
+    let whole = (0.25..0.42).contains(&share(&late));
+    timely(eased_in && whole, || {
+        format!("eased in: {early:?}, then {late:?}")
+    })?;
 
     let toll = load.end();
     println!("{toll}");
     assert_eq!(toll["lost"], 0, "not one whose answer had not begun");
-    assert!(toll["sent"].as_u64() > Some(10_000), "{toll}");
+    timely(toll["sent"].as_u64() > Some(10_000), || toll.to_string())?;
     let pool = stage.pool();
     assert_eq!(pool["outOfBudget"], 0, "{pool}");
+    Ok(())
 }
 
 /// All die, and one comes back.
-fn all_die_and_one_comes_back(stage: &mut Stage, checked: bool) {
+fn all_die_and_one_comes_back(stage: &mut Stage, checked: bool) -> Timely {
     (0..3).for_each(|i| stage.kill(i));
     // So that the breakers find out.
     stage.until("all out", |pool| {
@@ -257,7 +283,7 @@ fn all_die_and_one_comes_back(stage: &mut Stage, checked: bool) {
     }
     took.sort_unstable();
     println!("refused in {:?}, {:?} at most", took[50], took[99]);
-    assert!(took[50] < OPEN_FOR / 20, "at once");
+    timely(took[50] < OPEN_FOR / 20, || format!("refused in {:?}", took[50]))?;
 
     let revived = clock::now();
     stage.revive(0);
@@ -266,11 +292,12 @@ fn all_die_and_one_comes_back(stage: &mut Stage, checked: bool) {
         if get(stage.address(), "/").0 == 200 {
             break clock::now();
         }
-        assert!(revived.elapsed() < Duration::from_secs(20));
+        assert!(revived.elapsed() < Duration::from_secs(60));
     };
     println!("restored after {:?}", restored - listening);
     let limit = if checked { INTERVAL } else { OPEN_FOR };
-    assert!(restored - listening < limit + SLACK, "{:?}", restored - listening);
+    let after = restored - listening;
+    timely(after < limit + SLACK, || format!("restored after {after:?}"))?;
     // And it stays so: of one that is alone, nothing is held back.
     stage.until("in service", |pool| {
         pool["endpoints"]["a"]["state"] == "UP" || {
@@ -279,12 +306,19 @@ fn all_die_and_one_comes_back(stage: &mut Stage, checked: bool) {
         }
     });
     (0..100).for_each(|_| assert_eq!(get(stage.address(), "/").0, 200));
+    Ok(())
 }
 
 fn play(more: &str, checked: bool) {
-    let mut stage = Stage::set(more);
-    one_dies_and_comes_back(&mut stage, checked);
-    all_die_and_one_comes_back(&mut stage, checked);
+    type Act = fn(&mut Stage, bool) -> Timely;
+    for act in [one_dies_and_comes_back as Act, all_die_and_one_comes_back] {
+        let mut late = Vec::new();
+        while let Err(what) = act(&mut Stage::set(more), checked) {
+            println!("too late: {what}");
+            late.push(what);
+            assert!(late.len() < TRIES, "each time: {late:?}");
+        }
+    }
 }
 
 #[test]
