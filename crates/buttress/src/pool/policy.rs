@@ -412,8 +412,7 @@ impl<T> Pool<T> {
     /// Names a pool that its owner did not, and the breakers of its endpoints after it.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.shared.hub.name.set(name.clone());
+        self.shared.hub.name.give(name);
         self.shared
             .nodes()
             .iter()
