@@ -23,7 +23,7 @@ use crate::{
     clock,
     config::{ConfigError, Problems},
     context,
-    error::Rejected,
+    error::{Rejected, RejectionKind},
     export::Samples,
     outcome::Plain,
     registry::{Drill, DrillError, Event, Listener, Policy, PolicyChanged},
@@ -67,8 +67,9 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used, else the last operation's
-    /// own error.
+    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used,
+    /// [`RateLimited`](crate::RejectionKind::RateLimited) if all that may are at their limits for too long, else the last
+    /// operation's own error.
     ///
     /// # Cancel safety
     ///
@@ -97,6 +98,10 @@ impl<T> Pool<T> {
     }
 
     /// [`run`](Self::run), choosing by another strategy than the pool's.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
     pub fn run_with<F, Fut, R, E>(&self, strategy: Strategy, operation: F) -> Run<T, F>
     where
         T: Clone,
@@ -108,6 +113,10 @@ impl<T> Pool<T> {
 
     /// [`run`](Self::run), with a judgement of the user's own over how it ended: see
     /// [`Plain::classify`]. The error that it judges is an [`Error<E>`](crate::Error).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
     pub fn run_as<F, Fut, R, E, C>(&self, judge: Plain<C>, operation: F) -> Run<T, F, Plain<C>>
     where
         T: Clone,
@@ -137,7 +146,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used.
+    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used,
+    /// [`RateLimited`](crate::RejectionKind::RateLimited) if all that may are at their limits.
     pub fn try_acquire(&self) -> Result<Lease<T>, Rejected>
     where
         T: Clone,
@@ -149,7 +159,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used.
+    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used,
+    /// [`RateLimited`](crate::RejectionKind::RateLimited) if all that may are at their limits.
     pub fn try_acquire_with(&self, strategy: &Strategy) -> Result<Lease<T>, Rejected>
     where
         T: Clone,
@@ -177,15 +188,26 @@ impl<T> Pool<T> {
                 now,
             };
             let Some(choice) = shared.choose(&set, &search) else {
-                return Err(shared.no_endpoint(now));
+                break;
             };
             let node = &set.roster.nodes[choice.index];
             if let Some(token) = node.admit(now, choice.overrule) {
-                context::add_tried(node.slot);
-                let client = T::clone(&set.targets[choice.index]);
-                return Ok(Lease { client, token });
+                return Ok(Lease::new(node, &set.targets[choice.index], token));
             }
             refused.push(node.id);
+        }
+        let Some(node) = shared.first_turn(&Tried::default(), &[], now) else {
+            return Err(shared.no_endpoint(now));
+        };
+        // It is at its limit, and says so, unless a permit has come back just now.
+        let admitted = match node.guard().map(|guard| guard.admit(now)) {
+            Some(Err(rejected)) if rejected.kind() == RejectionKind::RateLimited => return Err(rejected),
+            Some(Ok(admitted)) => node.take_in(now, Some(admitted)),
+            _ => None,
+        };
+        match (admitted, shared.target(&node)) {
+            (Some(token), Some(target)) => Ok(Lease::new(&node, &target, token)),
+            _ => Err(shared.no_endpoint(now)),
         }
     }
 
