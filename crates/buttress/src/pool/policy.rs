@@ -4,7 +4,7 @@ use super::{
     balance::Strategy,
     builder::PoolBuilder,
     choose::Search,
-    events::{Alert, Severity},
+    events::{Alert, PoolEvent, Severity},
     families,
     future::PoolFuture,
     hub::book,

@@ -4,7 +4,7 @@ use tower_layer::Identity;
 use super::Place;
 #[allow(unused_imports)]
 use super::{Attempts, Client, Kind};
-use crate::{error::ErrorLayer, registry::Policy};
+use crate::error::ErrorLayer;
 
 /// What may stand in a slot of a stack of the kind `K`: a policy, `None` for one that is off, or [`Identity`] for
 /// nothing at all.
