@@ -6,13 +6,22 @@
 //! reservation, for the call that has chosen. So a chooser passes over a target that is down, and of two that choose
 //! the last free probe of it one is told to choose again.
 //!
+//! A target may also be at its limit, which says nothing about it. Calls go to others; where there are none, they
+//! [stand in line](Admission::stand_in_line), if those who set the limit have said for how long.
+//!
 //! It is a trait object, for the targets of one pool may be guarded by different things; and what a call carries of it
-//! is three words by value, [`Admitted`], so that nothing is allocated for a call.
+//! is a few words by value, [`Admitted`], so that nothing is allocated for a call that need not wait.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use crate::{
-    clock::Instant,
+    clock::{self, Instant},
     config::ConfigError,
     error::Rejected,
     export::Samples,
@@ -45,6 +54,36 @@ pub trait Admission: Policy {
     ///
     /// The refusal of this policy.
     fn admit(&self, now: Instant) -> Result<Admitted, Rejected>;
+
+    /// How long until the turn of a call that comes now, where nothing but a limit is in its way; no time at all if not
+    /// even that is. `None` if something else is, or if this knows no limit.
+    fn turn_in(&self, now: Instant) -> Option<Duration> {
+        let _ = now;
+        None
+    }
+
+    /// Stands in line for one call that has waited since then and may until `deadline`. `None` if its turn would come
+    /// too late, or nobody waits here: then [`admit`](Self::admit) says why not.
+    fn stand_in_line(&self, since: Instant, deadline: Option<Instant>) -> Option<Turn> {
+        let _ = (since, deadline);
+        None
+    }
+
+    /// Asks for one call at `now` that is made whatever this thinks of the target, and of whose end it is not told: only
+    /// a limit has a say in that.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the limit.
+    fn overrule(&self, now: Instant) -> Result<(), Rejected> {
+        let _ = now;
+        Ok(())
+    }
+
+    /// The call was not made after all: what it took goes back.
+    fn withdraw(&self, call: Admitted) {
+        self.cancel(call);
+    }
 
     /// Good headers have come; see [`Token::head`](crate::Token::head).
     fn head(&self, call: &mut Admitted, head: Head);
@@ -80,26 +119,51 @@ pub enum Standing {
     Down,
 }
 
-/// The leave to make one call, to be given back to the [`Admission`] that granted it: three words that mean something
-/// to that alone.
+/// The leave to make one call, to be given back to the [`Admission`] that granted it: three words of a breaker and one
+/// of a limit, that mean something to those alone.
 #[derive(Debug)]
-#[must_use = "it is to be finished or cancelled"]
-pub struct Admitted([u64; 3]);
+#[must_use = "it is to be finished, cancelled or withdrawn"]
+pub struct Admitted {
+    words: [u64; 3],
+    limit: u64,
+}
 
 impl Admitted {
-    /// A leave with those words in it.
+    /// A leave with a breaker's words in it.
     #[inline]
     pub const fn new(words: [u64; 3]) -> Self {
-        Self(words)
+        Self { words, limit: 0 }
     }
 
-    /// The words.
+    /// A leave with a limit's word in it; 0 is none.
+    #[inline]
+    pub const fn by_limit(limit: u64) -> Self {
+        Self { words: [0; 3], limit }
+    }
+
+    /// The breaker's words.
     #[inline]
     #[must_use]
     pub const fn words(&self) -> [u64; 3] {
-        self.0
+        self.words
+    }
+
+    /// The limit's word.
+    #[inline]
+    #[must_use]
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What is the limit's part of the leave.
+    fn of_limit(&self) -> Self {
+        Self::by_limit(self.limit)
     }
 }
+
+/// A call that stands in line, from [`Admission::stand_in_line`]: its leave when its turn has come, or the refusal. It
+/// leaves the line when it is dropped.
+pub type Turn = Pin<Box<dyn Future<Output = Result<Admitted, Rejected>> + Send + Sync>>;
 
 /// What makes an [`Admission`] for each target: a `CircuitBreakerBuilder`, or a closure.
 pub trait MakeAdmission: Send + Sync {
@@ -161,13 +225,39 @@ impl Admission for Both {
     fn admit(&self, now: Instant) -> Result<Admitted, Rejected> {
         let admitted = self.guard.admit(now)?;
         match self.limit.admit(now) {
-            // A limit has nothing to learn of the call.
-            Ok(_) => Ok(admitted),
+            Ok(limit) => Ok(Admitted {
+                limit: limit.limit,
+                ..admitted
+            }),
             Err(rejected) => {
-                self.guard.cancel(admitted);
+                self.guard.withdraw(admitted);
                 Err(rejected)
             }
         }
+    }
+
+    fn turn_in(&self, now: Instant) -> Option<Duration> {
+        if !self.guard.would_admit(now) {
+            return None;
+        }
+        self.limit.turn_in(now)
+    }
+
+    /// In the line of the limit; the breaker is asked when the turn has come, so nobody holds a probe while they wait.
+    fn stand_in_line(&self, since: Instant, deadline: Option<Instant>) -> Option<Turn> {
+        Some(Box::pin(TurnOfBoth {
+            turn: self.limit.stand_in_line(since, deadline)?,
+            both: self.clone(),
+        }))
+    }
+
+    fn overrule(&self, now: Instant) -> Result<(), Rejected> {
+        self.limit.overrule(now)
+    }
+
+    fn withdraw(&self, call: Admitted) {
+        self.limit.withdraw(call.of_limit());
+        self.guard.withdraw(call);
     }
 
     fn head(&self, call: &mut Admitted, head: Head) {
@@ -179,6 +269,7 @@ impl Admission for Both {
     }
 
     fn finish(&self, call: Admitted, outcome: Outcome) {
+        self.limit.finish(call.of_limit(), outcome);
         self.guard.finish(call, outcome);
     }
 
@@ -193,6 +284,30 @@ impl Admission for Both {
     fn name_if_unnamed(&self, name: &Arc<str>) {
         self.guard.name_if_unnamed(name);
         self.limit.name_if_unnamed(name);
+    }
+}
+
+/// A call in the line of the limit of two.
+struct TurnOfBoth {
+    turn: Turn,
+    both: Both,
+}
+
+impl Future for TurnOfBoth {
+    type Output = Result<Admitted, Rejected>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let by_limit = ready!(self.turn.as_mut().poll(cx))?;
+        Poll::Ready(match self.both.guard.admit(clock::now()) {
+            Ok(admitted) => Ok(Admitted {
+                limit: by_limit.limit,
+                ..admitted
+            }),
+            Err(rejected) => {
+                self.both.limit.withdraw(by_limit);
+                Err(rejected)
+            }
+        })
     }
 }
 

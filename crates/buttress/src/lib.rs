@@ -82,7 +82,8 @@
 //!
 //! State is in the policy: cloning or applying a layer again shares it. A refusal comes from the call's future, never
 //! from `poll_ready`. Whatever was reserved comes back when the future or the response body is dropped, at any point.
-//! No lock, no box and no allocation on the way of a call. Nothing is spawned.
+//! No lock and no box on the way of a call that need not wait, but in the sliding-window log of the rate limiter; no
+//! allocation in a plain call, and over HTTP few, which [`stack`] lists. Nothing is spawned but the health checks of a pool.
 //!
 //! [tower]: https://docs.rs/tower
 #![forbid(unsafe_code)]
@@ -123,6 +124,11 @@ pub mod http;
 mod keyed;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg_attr(
+    not(all(feature = "circuit-breaker", feature = "pool", feature = "retry")),
+    allow(dead_code)
+)]
+mod name;
 pub mod outcome;
 #[cfg(feature = "pool")]
 pub mod pool;

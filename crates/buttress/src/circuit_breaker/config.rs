@@ -1,7 +1,7 @@
 //! A breaker from a configuration file.
 
 use super::CircuitBreakerBuilder;
-use crate::config::Section;
+use crate::config::{Given, Section, Setting};
 
 impl CircuitBreakerBuilder {
     /// Reads the options from a section, under the names of the setters; what is absent keeps its default. The
@@ -19,40 +19,36 @@ impl CircuitBreakerBuilder {
     /// # Ok::<(), buttress::ConfigError>(())
     /// ```
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut options = Self::default();
-        if let Some(name) = section.text("name") {
-            options = options.name(name);
-        }
-        if let Some(setting) = section.setting("consecutive_failures") {
-            if setting.value().as_str() == Some("off") {
-                options = options.consecutive_failures(None);
-            } else if let Some(failures) = setting.number(1..=u32::MAX) {
-                options = options.consecutive_failures(failures);
-            }
-        }
+        let failures = |setting: Setting<'_, '_>| setting.or_off(|setting| setting.number(1..=u32::MAX));
         let rate = f64::MIN_POSITIVE..=1.0;
-        macro_rules! read {
-            ($($setter:ident = $value:expr;)*) => {$(
-                if let Some(value) = $value {
-                    options = options.$setter(value);
-                }
-            )*};
-        }
-        read! {
-            failure_rate = section.ratio("failure_rate", rate.clone());
-            slow_call_rate = section.ratio("slow_call_rate", rate);
-            slow_after = section.duration("slow_after");
-            count_window = section.number("count_window", 1..=super::window::MAX_CALLS);
-            minimum_calls = section.number("minimum_calls", 1..=u32::MAX);
-            open_for = section.duration("open_for");
-            open_growth = section.ratio("open_growth", 1.0..=1000.0);
-            max_open_for = section.duration("max_open_for");
-            open_jitter = section.ratio("open_jitter", 0.0..=1.0);
-            steady_after = section.duration("steady_after");
-            half_open_probes = section.number("half_open_probes", 1..=super::probes::MAX_PROBES);
-            success_threshold = section.number("success_threshold", 1..=u32::MAX);
-            probe_lease = section.duration("probe_lease");
-        }
+        let mut options = Self::default()
+            .given(section.text("name"), Self::name)
+            .given(
+                section.setting("consecutive_failures").and_then(failures),
+                Self::consecutive_failures,
+            )
+            .given(section.ratio("failure_rate", rate.clone()), Self::failure_rate)
+            .given(section.ratio("slow_call_rate", rate), Self::slow_call_rate)
+            .given(section.duration("slow_after"), Self::slow_after)
+            .given(
+                section.number("count_window", 1..=super::window::MAX_CALLS),
+                Self::count_window,
+            )
+            .given(section.number("minimum_calls", 1..=u32::MAX), Self::minimum_calls)
+            .given(section.duration("open_for"), Self::open_for)
+            .given(section.ratio("open_growth", 1.0..=1000.0), Self::open_growth)
+            .given(section.duration("max_open_for"), Self::max_open_for)
+            .given(section.ratio("open_jitter", 0.0..=1.0), Self::open_jitter)
+            .given(section.duration("steady_after"), Self::steady_after)
+            .given(
+                section.number("half_open_probes", 1..=super::probes::MAX_PROBES),
+                Self::half_open_probes,
+            )
+            .given(
+                section.number("success_threshold", 1..=u32::MAX),
+                Self::success_threshold,
+            )
+            .given(section.duration("probe_lease"), Self::probe_lease);
         let counted = section.setting("count_window").is_some();
         match section.duration("time_window") {
             Some(_) if counted => section.refuse("time_window", "either this or `count_window`"),

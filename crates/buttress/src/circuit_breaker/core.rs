@@ -1,39 +1,41 @@
 //! What a breaker shares among its clones, and every decision it takes.
 
+mod admit;
+mod by_hand;
+mod decide;
+mod history;
+mod read;
+mod settings;
+
 use std::{
     num::NonZeroU64,
-    sync::{
-        Arc, OnceLock,
-        atomic::{
-            AtomicU16, AtomicU32, AtomicU64,
-            Ordering::{AcqRel, Acquire, Relaxed},
-        },
-    },
-    time::Duration,
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwap;
 
+use self::history::History;
+pub(super) use self::settings::Settings;
 use super::{
-    builder::{CircuitBreakerBuilder, WindowShape},
+    builder::CircuitBreakerBuilder,
     gate::Waiters,
     hot::Hot,
-    permit::{Call, Permit},
-    policy::{NANOS_PER_TICK, from_ticks, to_ticks, unnamed},
+    policy::{from_ticks, to_ticks},
     probes::Probes,
-    snapshot::Snapshot,
-    state::{Generation, Machine, Probation, State, Word},
+    state::{Generation, Machine, State},
     transition::{Cause, Transition},
-    window::{CountWindow, LIFETIME, Sample, Tally, TimeWindow, Window},
+    window::LIFETIME,
 };
 use crate::{
     clock::{self, Instant},
     histogram::nanos,
-    outcome::{Outcome, Verdict},
-    random,
-    registry::{Emitter, PolicyChanged},
+    name::{Name, Unnamed},
+    outcome::Verdict,
+    registry::Emitter,
     striped::Striped,
 };
+
+static UNNAMED: Unnamed = Unnamed::new(super::CONCERN);
 
 pub(super) struct Core {
     pub(super) machine: Machine,
@@ -42,7 +44,7 @@ pub(super) struct Core {
     pub(super) probes: Probes,
     pub(super) waiters: Waiters,
     pub(super) events: Emitter,
-    pub(super) name: OnceLock<Arc<str>>,
+    pub(super) name: Name,
     born: Instant,
     history: History,
     pub(super) books: Striped<8>,
@@ -60,33 +62,9 @@ pub(super) mod book {
     pub(in super::super) const SLOW: usize = 7;
 }
 
-pub(super) struct Settings {
-    pub(super) options: CircuitBreakerBuilder,
-    pub(super) window: Option<Arc<Window>>,
-}
-
-/// What is written only when the state changes, in ticks.
-#[derive(Default)]
-struct History {
-    entered: AtomicU64,
-    /// When it opened, if it has not closed since; 0 if it has.
-    outage: AtomicU64,
-    failed_probations: AtomicU32,
-    /// The generation in which the window was last made new.
-    window_born: AtomicU16,
-    opened: AtomicU64,
-    /// How often each state was entered; no reset lowers it.
-    entries: [AtomicU32; State::ALL.len()],
-    recoveries: AtomicU64,
-    recovery_time: AtomicU64,
-}
-
 impl Core {
     pub(super) fn new(options: CircuitBreakerBuilder) -> Self {
-        let name = OnceLock::new();
-        if let Some(given) = &options.name {
-            let _ = name.set(given.clone());
-        }
+        let name = Name::new(options.name.as_ref());
         let settings = Settings::new(options, None);
         Self {
             machine: Machine::new(),
@@ -104,7 +82,7 @@ impl Core {
 
     #[inline]
     pub(super) fn name(&self) -> &Arc<str> {
-        self.name.get().unwrap_or_else(|| unnamed())
+        self.name.or(&UNNAMED)
     }
 
     pub(super) fn ticks(&self, now: Instant) -> u64 {
@@ -138,347 +116,6 @@ impl Core {
     pub(super) fn is_slow(&self, started: NonZeroU64) -> bool {
         let taken = self.nanos().get().saturating_sub(started.get());
         taken >= self.hot.slow_after()
-    }
-
-    // ===== admission =====
-
-    /// The leave for one call, or a [refusal](Permit::refused).
-    #[inline]
-    pub(super) fn admit(this: &Arc<Self>) -> Permit {
-        let word = this.machine.glance();
-        if word.is_closed() {
-            let started = this.is_timed().then(|| this.nanos());
-            Permit::new(this.clone(), Call::ordinary(word.generation(), started))
-        } else {
-            match Self::admit_unless_open(this) {
-                Some(call) => Permit::new(this.clone(), call.copied()),
-                None => Permit::unrecorded(),
-            }
-        }
-    }
-
-    /// What is known of a call that finds the circuit not simply closed; `None` if nothing of it is recorded.
-    // A way of its own: it is long, and most calls do not go it.
-    #[inline(never)]
-    fn admit_unless_open(&self) -> Option<Call> {
-        let now = clock::now();
-        let ticks = self.ticks(now);
-        let mut word = self.machine.load();
-        loop {
-            match word.state() {
-                State::Closed | State::MetricsOnly => {
-                    let started = self.is_timed().then(|| self.nanos_at(now));
-                    return Some(Call::ordinary(word.generation(), started));
-                }
-                State::Disabled => return None,
-                State::ForcedOpen => return Some(self.refuse(0)),
-                State::Open => {
-                    let until = word.payload();
-                    if ticks < until {
-                        return Some(self.refuse(until - ticks));
-                    }
-                    word = match self.machine.advance(word, State::HalfOpen, 0) {
-                        Ok(next) => {
-                            self.entered(State::Open, State::HalfOpen, Cause::OpenTimeOver);
-                            next
-                        }
-                        Err(next) => next,
-                    };
-                }
-                State::HalfOpen => match self.reserve_probe(word, ticks) {
-                    Ok(Some(probe)) => {
-                        return Some(Call::probe(word.generation(), probe, self.nanos_at(now)));
-                    }
-                    Ok(None) => return Some(self.refuse(0)),
-                    Err(next) => word = next,
-                },
-            }
-        }
-    }
-
-    /// A probe's slot; `Err` with the present word if the probation ended meanwhile.
-    fn reserve_probe(&self, word: Word, now: u64) -> Result<Option<super::probes::Reservation>, Word> {
-        let settings = self.settings.load();
-        let lease = now.saturating_add(to_ticks(settings.options.effective_lease()).max(1));
-        let capacity = settings.options.half_open_probes;
-        let Some(probe) = self.probes.reserve(word.generation(), now, lease, capacity) else {
-            return Ok(None);
-        };
-        let after = self.machine.load();
-        if after.generation() == word.generation() {
-            Ok(Some(probe))
-        } else {
-            self.probes.release(probe);
-            Err(after)
-        }
-    }
-
-    /// For so many ticks, where that is known.
-    fn refuse(&self, ticks: u64) -> Call {
-        self.books.add(book::REJECTED, 1);
-        Call::refused(NonZeroU64::new(ticks.saturating_mul(NANOS_PER_TICK.into())))
-    }
-
-    pub(super) fn would_admit(&self, now: u64) -> bool {
-        let word = self.machine.load();
-        match word.state() {
-            State::Closed | State::Disabled | State::MetricsOnly => true,
-            State::ForcedOpen => false,
-            State::Open => now >= word.payload(),
-            State::HalfOpen => {
-                let capacity = self.settings.load().options.half_open_probes;
-                self.probes.has_free(word.generation(), now, capacity)
-            }
-        }
-    }
-
-    /// The tick at which a call may be admitted though nothing else happens.
-    pub(super) fn next_chance(&self, now: u64) -> Option<u64> {
-        let word = self.machine.load();
-        match word.state() {
-            State::Closed | State::Disabled | State::MetricsOnly => Some(now),
-            State::ForcedOpen => None,
-            State::Open => Some(word.payload()),
-            State::HalfOpen => {
-                let capacity = self.settings.load().options.half_open_probes;
-                self.probes.next_free(word.generation(), now, capacity)
-            }
-        }
-    }
-
-    // ===== decisions =====
-
-    /// Does a result of `generation` still count?
-    #[inline]
-    pub(super) fn is_current(&self, generation: Generation) -> bool {
-        self.machine.glance().generation() == generation
-    }
-
-    /// What the outcome of a call of `generation` does to the state. `false` if it comes too late to do
-    /// anything.
-    #[inline]
-    pub(super) fn decide(&self, generation: Generation, outcome: &Outcome, slow: bool) -> bool {
-        let word = self.machine.glance();
-        if word.generation() != generation {
-            return false;
-        }
-        match word.state() {
-            State::Closed | State::MetricsOnly => self.weigh(generation, outcome, slow),
-            State::HalfOpen => self.probe_ended(generation, outcome),
-            State::Open | State::ForcedOpen | State::Disabled => true,
-        }
-    }
-
-    #[inline]
-    fn weigh(&self, generation: Generation, outcome: &Outcome, slow: bool) -> bool {
-        match outcome.verdict() {
-            Verdict::Success => {
-                if !self.machine.clear_streak(generation) {
-                    return false;
-                }
-            }
-            Verdict::Failure => match self.machine.extend_streak(generation) {
-                None => return false,
-                Some(failures) => {
-                    if self.hot.is_too_long(failures) {
-                        self.trip(generation, outcome, |open_for| Cause::ConsecutiveFailures {
-                            failures,
-                            last: outcome.reason(),
-                            open_for,
-                        });
-                    }
-                }
-            },
-            Verdict::Throttled => {}
-            Verdict::Neutral => return true,
-        }
-        if self.hot.is_windowed() {
-            self.weigh_rates(generation, outcome, slow);
-        }
-        true
-    }
-
-    #[inline]
-    fn weigh_rates(&self, generation: Generation, outcome: &Outcome, slow: bool) {
-        let sample = Sample {
-            failed: matches!(outcome.verdict(), Verdict::Failure | Verdict::Throttled),
-            slow,
-        };
-        let tally = match self.hot.first_window() {
-            Some(window) => self.add(window, generation, sample),
-            None => match &self.settings.load().window {
-                Some(window) => self.add(window, generation, sample),
-                None => None,
-            },
-        };
-        let Some(Tally { calls, failed, slow }) = tally else {
-            return;
-        };
-        if calls < self.hot.minimum_calls() {
-            return;
-        }
-        if self.hot.has_failed(failed, calls) {
-            self.trip(generation, outcome, |open_for| Cause::FailureRate {
-                failed,
-                calls,
-                open_for,
-            });
-        } else if self.hot.is_too_slow(slow, calls) {
-            self.trip(generation, outcome, |open_for| Cause::SlowCallRate {
-                slow,
-                calls,
-                open_for,
-            });
-        }
-    }
-
-    #[inline]
-    fn add(&self, window: &Window, generation: Generation, sample: Sample) -> Option<Tally> {
-        // A count window needs no clock.
-        let now = match window {
-            Window::Count(_) => 0,
-            Window::Time(_) => self.now(),
-        };
-        window.record(generation, now, sample)
-    }
-
-    /// From closed to open.
-    #[cold]
-    fn trip(&self, generation: Generation, outcome: &Outcome, cause: impl FnOnce(Duration) -> Cause) {
-        let settings = self.settings.load();
-        self.open(
-            generation,
-            State::Closed,
-            self.growth_after_closed(&settings.options),
-            outcome,
-            &settings.options,
-            cause,
-        );
-    }
-
-    /// How many failed probations the open time has grown by, if the closed state ends now.
-    fn growth_after_closed(&self, options: &CircuitBreakerBuilder) -> u32 {
-        let closed_for = self.now().saturating_sub(self.history.entered.load(Relaxed));
-        if closed_for >= to_ticks(options.effective_steady()) {
-            0
-        } else {
-            self.history.failed_probations.load(Relaxed)
-        }
-    }
-
-    /// A probe, or an outcome recorded by hand, during a probation.
-    #[inline(never)]
-    fn probe_ended(&self, generation: Generation, outcome: &Outcome) -> bool {
-        match outcome.verdict() {
-            Verdict::Success => self.probe_succeeded(generation),
-            Verdict::Neutral => self.is_current(generation),
-            Verdict::Failure | Verdict::Throttled => {
-                let settings = self.settings.load();
-                let failed_probations = self.history.failed_probations.load(Relaxed).saturating_add(1);
-                self.open(
-                    generation,
-                    State::HalfOpen,
-                    failed_probations,
-                    outcome,
-                    &settings.options,
-                    |open_for| Cause::ProbeFailed {
-                        reason: outcome.reason(),
-                        open_for,
-                    },
-                )
-            }
-        }
-    }
-
-    pub(super) fn probe_succeeded(&self, generation: Generation) -> bool {
-        let threshold = self.settings.load().options.success_threshold;
-        match self.machine.pass_probe(generation, threshold.into()) {
-            Probation::GoesOn => true,
-            Probation::Passed => {
-                self.entered(State::HalfOpen, State::Closed, Cause::ProbesSucceeded);
-                true
-            }
-            Probation::Stale => false,
-        }
-    }
-
-    fn open(
-        &self,
-        generation: Generation,
-        from: State,
-        failed_probations: u32,
-        outcome: &Outcome,
-        options: &CircuitBreakerBuilder,
-        cause: impl FnOnce(Duration) -> Cause,
-    ) -> bool {
-        let open_for = options.open_time(failed_probations, random::unit(), outcome.retry_after());
-        let until = self.now().saturating_add(to_ticks(open_for));
-        let opened = self.machine.leave(generation, from, State::Open, until);
-        if opened {
-            self.history.failed_probations.store(failed_probations, Relaxed);
-            self.entered(from, State::Open, cause(open_for));
-        }
-        opened
-    }
-
-    // ===== by hand =====
-
-    pub(super) fn force(&self, to: State) {
-        let settings = self.settings.load();
-        if self.machine.glance().is_closed() {
-            let growth = self.growth_after_closed(&settings.options);
-            self.history.failed_probations.store(growth, Relaxed);
-        }
-        let until = match to {
-            State::Open => {
-                let grown = self.history.failed_probations.load(Relaxed);
-                let open_for = settings.options.open_time(grown, random::unit(), None);
-                self.now().saturating_add(to_ticks(open_for))
-            }
-            _ => 0,
-        };
-        let from = self.machine.force(to, until);
-        self.entered(from, to, Cause::ByHand);
-    }
-
-    /// Ends an open time early: the next calls are probes. Of any other state it ends nothing.
-    pub(super) fn end_open_time(&self) {
-        let word = self.machine.load();
-        if word.state() == State::Open && self.machine.advance(word, State::HalfOpen, 0).is_ok() {
-            self.entered(State::Open, State::HalfOpen, Cause::ByHand);
-        }
-    }
-
-    pub(super) fn reset(&self) {
-        let from = self.machine.force(State::Closed, 0);
-        self.books.rebase();
-        self.history.clear();
-        self.entered(from, State::Closed, Cause::ByHand);
-    }
-
-    pub(super) fn record_by_hand(&self, outcome: Outcome) {
-        let word = self.machine.load();
-        if word.state() == State::Disabled {
-            return;
-        }
-        let current = self.decide(word.generation(), &outcome, false);
-        self.book(outcome.verdict(), false, current);
-    }
-
-    pub(super) fn reconfigure(&self, options: CircuitBreakerBuilder) {
-        let before = self.settings.load_full();
-        let settings = Settings::new(options, Some(&before));
-        self.hot.set(&settings);
-        self.settings.store(Arc::new(settings));
-        // More probes may be allowed now.
-        self.waiters.wake();
-        tracing::info!(target: "buttress::circuit_breaker", policy = %self.name(), "policy changed");
-        self.events.emit(super::CONCERN, self.name(), || PolicyChanged);
-    }
-
-    /// What is slow where the options do not say it. Whoever says it first is believed.
-    pub(super) fn assume_slow_after(&self, time: Duration) {
-        self.hot.assume_slow_after(time, &self.settings.load());
     }
 
     // ===== books =====
@@ -554,101 +191,5 @@ impl Core {
         self.settings
             .rcu(|settings| Arc::new(Settings::new(settings.options.clone(), None)));
         self.hot.set(&self.settings.load());
-    }
-
-    /// How often a state was ever entered.
-    pub(super) fn entries(&self, state: State) -> u64 {
-        self.history.entries[state as usize].load(Relaxed).into()
-    }
-
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let now = self.now();
-        let word = self.machine.load();
-        let open_until = (word.state() == State::Open).then_some(word.payload());
-        let state = match open_until {
-            Some(until) if now >= until => State::HalfOpen,
-            _ => word.state(),
-        };
-        let counted = matches!(word.state(), State::Closed | State::MetricsOnly);
-        let settings = self.settings.load();
-        let tally = match &settings.window {
-            Some(window) if counted => window.tally(word.generation(), now),
-            _ => Tally::default(),
-        };
-        let rate = |part: u64| (tally.calls > 0).then(|| part as f64 / tally.calls as f64);
-        let read = self.books.read();
-        let recoveries = self.history.recoveries.load(Relaxed);
-        Snapshot {
-            name: self.name().clone(),
-            state,
-            total: read[..book::SLOW].iter().sum(),
-            success: read[book::SUCCESS],
-            failure: read[book::FAILURE],
-            throttled: read[book::THROTTLED],
-            neutral: read[book::NEUTRAL],
-            cancelled: read[book::CANCELLED],
-            rejected: read[book::REJECTED],
-            stale: read[book::STALE],
-            slow: read[book::SLOW],
-            consecutive_failures: if counted { word.payload() } else { 0 },
-            failure_rate: rate(tally.failed),
-            slow_rate: rate(tally.slow),
-            time_in_state: from_ticks(now.saturating_sub(self.history.entered.load(Relaxed))),
-            retry_after: open_until
-                .filter(|&until| until > now)
-                .map(|until| from_ticks(until - now)),
-            times_opened: self.history.opened.load(Relaxed),
-            mean_time_to_recover: self
-                .history
-                .recovery_time
-                .load(Relaxed)
-                .checked_div(recoveries)
-                .map(from_ticks),
-        }
-    }
-}
-
-impl Settings {
-    fn new(options: CircuitBreakerBuilder, before: Option<&Self>) -> Self {
-        let kept = before
-            .filter(|b| b.options.window == options.window)
-            .and_then(|b| b.window.clone());
-        let window = options.uses_window().then(|| {
-            kept.unwrap_or_else(|| {
-                Arc::new(match options.window {
-                    WindowShape::Calls(calls) => Window::Count(CountWindow::new(calls)),
-                    WindowShape::Time(time) => Window::Time(TimeWindow::new(to_ticks(time))),
-                })
-            })
-        });
-        Self { options, window }
-    }
-}
-
-impl History {
-    fn entered(&self, to: State, now: u64) {
-        self.entered.store(now, Relaxed);
-        match to {
-            State::Open | State::ForcedOpen => {
-                self.opened.fetch_add(1, Relaxed);
-                // One outage from the first opening to the closing, however many probations fail in between.
-                let _ = self.outage.compare_exchange(0, now.max(1), AcqRel, Acquire);
-            }
-            State::Closed => {
-                let since = self.outage.swap(0, AcqRel);
-                if since != 0 {
-                    self.recovery_time.fetch_add(now.saturating_sub(since), Relaxed);
-                    self.recoveries.fetch_add(1, Relaxed);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn clear(&self) {
-        for count in [&self.opened, &self.recoveries, &self.recovery_time, &self.outage] {
-            count.store(0, Relaxed);
-        }
-        self.failed_probations.store(0, Relaxed);
     }
 }

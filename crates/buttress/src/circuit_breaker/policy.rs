@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     builder::CircuitBreakerBuilder, call::Call, core::Core, families, layer::CircuitBreakerLayer,
@@ -245,8 +241,7 @@ impl CircuitBreaker {
 
     /// Names a breaker that its owner did not.
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.core.name.set(name.clone());
+        self.core.name.give(name);
     }
 
     /// Takes calls for slow from then on where its owner did not say from when.
@@ -302,14 +297,6 @@ impl Policy for CircuitBreaker {
         }
         Ok(())
     }
-}
-
-/// The name of a breaker that nobody named.
-#[cold]
-#[inline(never)]
-pub(super) fn unnamed() -> &'static Arc<str> {
-    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-    UNNAMED.get_or_init(|| super::CONCERN.into())
 }
 
 /// Ticks are what the machine counts time in: 10 µs, so that 45 bits last eleven years.

@@ -68,6 +68,8 @@
 //! ```
 
 mod error;
+#[cfg_attr(not(feature = "retry"), allow(dead_code))]
+mod given;
 mod nearest;
 mod problems;
 mod section;
@@ -76,6 +78,8 @@ mod setting;
 mod tests;
 
 pub use error::{ConfigError, Problem};
+#[cfg_attr(not(feature = "retry"), allow(unused_imports))]
+pub(crate) use given::Given;
 pub use problems::Problems;
 pub use section::Section;
 pub use setting::Setting;

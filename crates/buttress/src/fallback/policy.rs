@@ -1,7 +1,4 @@
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -15,6 +12,7 @@ use crate::{
     clock,
     config::ConfigError,
     export::Samples,
+    name::{Name, Unnamed},
     outcome::{AnyError, Plain, Protocol},
     registry::{Drill, DrillError, Emitter, Listener, News, Policy, PolicyChanged},
     replay::Same,
@@ -30,13 +28,15 @@ pub struct Fallback<A, K = Nothing> {
     pub(super) shared: Arc<Shared<A, K>>,
 }
 
+static UNNAMED: Unnamed = Unnamed::new(CONCERN);
+
 pub(super) struct Shared<A, K> {
     keeper: Arc<K>,
     pub(super) options: ArcSwap<FallbackBuilder<A, K>>,
     pub(super) books: Books,
     news: News,
     events: Emitter,
-    name: OnceLock<Arc<str>>,
+    name: Name,
 }
 
 impl<A, K> Fallback<A, K> {
@@ -49,7 +49,7 @@ impl<A, K> Fallback<A, K> {
         Self {
             shared: Arc::new(Shared {
                 keeper: options.keeper.clone(),
-                name: options.name.clone().map_or_else(OnceLock::new, OnceLock::from),
+                name: Name::new(options.name.as_ref()),
                 options: ArcSwap::from_pointee(options),
                 books: Books::new(),
                 news: News::new(),
@@ -130,8 +130,7 @@ impl<A, K> Fallback<A, K> {
     /// Names a policy that its owner did not.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.shared.name.set(name.clone());
+        self.shared.name.give(name);
     }
 }
 
@@ -182,7 +181,7 @@ impl<A> Fallback<A> {
 
 impl<A, K> Shared<A, K> {
     fn name(&self) -> &Arc<str> {
-        self.name.get().unwrap_or_else(|| unnamed())
+        self.name.or(&UNNAMED)
     }
 
     /// Counts an answer.
@@ -248,10 +247,4 @@ where
             _ => Err(DrillError::Unsupported),
         }
     }
-}
-
-/// The name of a fallback that nobody named.
-fn unnamed() -> &'static Arc<str> {
-    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-    UNNAMED.get_or_init(|| CONCERN.into())
 }

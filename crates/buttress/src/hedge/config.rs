@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     budget::Budget,
-    config::{Section, Setting},
+    config::{Given, Section, Setting},
     duration,
 };
 
@@ -37,32 +37,39 @@ impl HedgeBuilder {
     /// # Ok::<(), buttress::ConfigError>(())
     /// ```
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut options = Self::default();
-        if let Some(name) = section.text("name") {
-            options = options.name(name);
-        }
-        macro_rules! read {
-            ($($setter:ident = $value:expr;)*) => {$(
-                if let Some(value) = $value {
-                    options = options.$setter(value);
-                }
-            )*};
-        }
         let routes = |setting: Setting<'_, '_>| setting.list(|item| item.text().map(str::to_owned));
-        read! {
-            after = section.setting("after").and_then(after);
-            min_delay = section.duration("min_delay");
-            max_delay = section.setting("max_delay").and_then(|s| s.or_off(Setting::duration));
-            initial_delay = section.setting("initial_delay").and_then(|s| s.or_off(Setting::duration));
-            min_samples = section.number("min_samples", 1..=MOST_SAMPLES);
-            window = section.duration("window");
-            budget = section.setting("budget").and_then(|s| s.or_off(budget));
-            hedge_non_idempotent = section.boolean("hedge_non_idempotent");
-            idempotent_routes = section.setting("idempotent_routes").and_then(routes);
-            max_body = section.size("max_body", MAX_BODY);
-            attempt_header = section.boolean("attempt_header");
-        }
-        options
+        Self::default()
+            .given(section.text("name"), Self::name)
+            .given(section.setting("after").and_then(after), Self::after)
+            .given(section.duration("min_delay"), Self::min_delay)
+            .given(
+                section
+                    .setting("max_delay")
+                    .and_then(|s| s.or_off(Setting::duration)),
+                Self::max_delay,
+            )
+            .given(
+                section
+                    .setting("initial_delay")
+                    .and_then(|s| s.or_off(Setting::duration)),
+                Self::initial_delay,
+            )
+            .given(section.number("min_samples", 1..=MOST_SAMPLES), Self::min_samples)
+            .given(section.duration("window"), Self::window)
+            .given(
+                section.setting("budget").and_then(|s| s.or_off(budget)),
+                Self::budget,
+            )
+            .given(
+                section.boolean("hedge_non_idempotent"),
+                Self::hedge_non_idempotent,
+            )
+            .given(
+                section.setting("idempotent_routes").and_then(routes),
+                Self::idempotent_routes,
+            )
+            .given(section.size("max_body", MAX_BODY), Self::max_body)
+            .given(section.boolean("attempt_header"), Self::attempt_header)
     }
 }
 

@@ -144,8 +144,7 @@ impl Hedge {
     /// Names a policy that its owner did not.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.shared.name.set(name.clone());
+        self.shared.name.give(name);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -15,9 +15,12 @@ use crate::{
     budget::{BudgetExhausted, Purse, is_look_due},
     clock::{self, Instant},
     histogram::{self, Moving, Window},
+    name::{Name, Unnamed},
     registry::{Emitter, PolicyChanged},
     striped::Striped,
 };
+
+static UNNAMED: Unnamed = Unnamed::new(CONCERN);
 
 pub(super) struct Shared {
     hot: Hot,
@@ -25,7 +28,7 @@ pub(super) struct Shared {
     latencies: Moving,
     purse: Purse,
     pub(super) events: Emitter,
-    pub(super) name: OnceLock<Arc<str>>,
+    pub(super) name: Name,
     pub(super) books: Striped<8>,
 }
 
@@ -60,10 +63,6 @@ const SAMPLES_A_LOOK: u64 = 32;
 
 impl Shared {
     pub(super) fn new(options: HedgeBuilder) -> Self {
-        let name = OnceLock::new();
-        if let Some(given) = &options.name {
-            let _ = name.set(given.clone());
-        }
         let hot = Hot {
             fixed: AtomicU64::new(0),
             by_quantile: AtomicU64::new(UNKNOWN),
@@ -73,11 +72,11 @@ impl Shared {
         hot.apply(&options);
         let this = Self {
             hot,
+            name: Name::new(options.name.as_ref()),
             options: ArcSwap::from_pointee(options),
             latencies: Moving::new(),
             purse: Purse::new(),
             events: Emitter::default(),
-            name,
             books: Striped::new(),
         };
         this.look_at_latencies(clock::now());
@@ -85,7 +84,7 @@ impl Shared {
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        self.name.get().unwrap_or_else(|| unnamed())
+        self.name.or(&UNNAMED)
     }
 
     // ===== calls =====
@@ -231,10 +230,4 @@ impl Hot {
             .store(options.hedge_non_idempotent, Relaxed);
         self.fixed.store(fixed, Relaxed);
     }
-}
-
-/// The name of a hedge that nobody named.
-fn unnamed() -> &'static Arc<str> {
-    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-    UNNAMED.get_or_init(|| CONCERN.into())
 }

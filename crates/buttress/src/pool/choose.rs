@@ -1,10 +1,11 @@
 //! Which endpoint is to have a call.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
     balance::{Candidates, Strategy},
     hub::book,
+    node::Node,
     roster::Set,
     shared::Shared,
     tried::Tried,
@@ -109,6 +110,17 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Of the endpoints that would have the call if they were not at their limit, the one at which its turn comes first.
+    pub(super) fn first_turn(&self, tried: &Tried, not_ready: &[u32], now: Instant) -> Option<Arc<Node>> {
+        let tick = self.hub.tick(now);
+        let set = self.set.load();
+        let turns = set.roster.nodes.iter().filter_map(|node| {
+            let may_take = !tried.has(node.id) && !not_ready.contains(&node.id);
+            Some((may_take.then(|| node.turn_in(now, tick))??, node))
+        });
+        turns.min_by_key(|(turn, _)| *turn).map(|(_, node)| node.clone())
+    }
+
     /// The refusal of a call that no endpoint can take.
     pub(super) fn no_endpoint(&self, now: Instant) -> Rejected {
         self.hub.books.add(book::NO_ENDPOINT, 1);
@@ -134,7 +146,7 @@ fn is_panic(candidates: &Candidates<'_>) -> bool {
     let (all, out) = offered.fold((0, 0), |(all, out), node| {
         (
             all + 1,
-            out + usize::from(!node.is_usable(candidates.now, candidates.tick)),
+            out + usize::from(node.is_out(candidates.now, candidates.tick)),
         )
     });
     out * 2 > all

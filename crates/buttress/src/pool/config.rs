@@ -8,7 +8,10 @@ use super::{
     health::HealthCheck,
     options::{DEFAULT_BUDGET, MAX_BODY, MAX_FAILOVER, PoolOptions},
 };
-use crate::{budget::Budget, config::Section};
+use crate::{
+    budget::Budget,
+    config::{Given, Section, Setting},
+};
 
 const STRATEGIES: [(&str, Strategy); 6] = [
     ("p2c_ewma", Strategy::P2cEwma),
@@ -61,35 +64,17 @@ impl PoolOptions {
     /// # Ok::<(), buttress::ConfigError>(())
     /// ```
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut options = Self::default();
-        if let Some(name) = section.text("name") {
-            options = options.name(name);
-        }
-        macro_rules! read {
-            ($($setter:ident = $value:expr;)*) => {$(
-                if let Some(value) = $value {
-                    options = options.$setter(value);
-                }
-            )*};
-        }
-        read! {
-            balance = section.one_of("balance", &STRATEGIES);
-            failover = section.number("failover", 0..=MAX_FAILOVER);
-            max_body = section.size("max_body", MAX_BODY);
-            panic_mode = section.boolean("panic_mode");
-            slow_start = section.duration("slow_start");
-            max_retry_after = section.duration("max_retry_after");
-        }
-        if let Some(setting) = section.setting("budget") {
-            options = match setting.value().as_str() {
-                Some("off") => options.budget(None),
-                _ => match Budget::read(setting, DEFAULT_BUDGET) {
-                    Some(budget) => options.budget(budget),
-                    None => options,
-                },
-            };
-        }
-        options
+        let budget =
+            |setting: Setting<'_, '_>| setting.or_off(|setting| Budget::read(setting, DEFAULT_BUDGET));
+        Self::default()
+            .given(section.text("name"), Self::name)
+            .given(section.setting("budget").and_then(budget), Self::budget)
+            .given(section.one_of("balance", &STRATEGIES), Self::balance)
+            .given(section.number("failover", 0..=MAX_FAILOVER), Self::failover)
+            .given(section.size("max_body", MAX_BODY), Self::max_body)
+            .given(section.boolean("panic_mode"), Self::panic_mode)
+            .given(section.duration("slow_start"), Self::slow_start)
+            .given(section.duration("max_retry_after"), Self::max_retry_after)
     }
 }
 
@@ -145,27 +130,22 @@ pub enum Probe {
 impl HealthConfig {
     /// Reads a `[health_check]` section; `None` if it says neither a path nor a service, which is then a problem.
     pub fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let mut options = HealthCheck::default();
-        macro_rules! read {
-            ($($setter:ident = $value:expr;)*) => {$(
-                if let Some(value) = $value {
-                    options = options.$setter(value);
-                }
-            )*};
-        }
-        read! {
-            interval = section.duration("interval");
-            timeout = section.duration("timeout");
-            failure_threshold = section.number("failure_threshold", 1..=super::health::MAX_THRESHOLD);
-            recovery_threshold = section.number("recovery_threshold", 1..=super::health::MAX_THRESHOLD);
-        }
-        if let Some(setting) = section.setting("rebalance_interval") {
-            if setting.value().as_str() == Some("off") {
-                options = options.rebalance_interval(None);
-            } else if let Some(time) = setting.duration() {
-                options = options.rebalance_interval(time);
-            }
-        }
+        let rebalance_interval = section.setting("rebalance_interval");
+        let options = HealthCheck::default()
+            .given(
+                rebalance_interval.and_then(|setting| setting.or_off(Setting::duration)),
+                HealthCheck::rebalance_interval,
+            )
+            .given(section.duration("interval"), HealthCheck::interval)
+            .given(section.duration("timeout"), HealthCheck::timeout)
+            .given(
+                section.number("failure_threshold", 1..=super::health::MAX_THRESHOLD),
+                HealthCheck::failure_threshold,
+            )
+            .given(
+                section.number("recovery_threshold", 1..=super::health::MAX_THRESHOLD),
+                HealthCheck::recovery_threshold,
+            );
         let slow_start = section.duration("slow_start");
         let path = section.text("path").map(str::to_owned);
         let grpc = section.text("grpc").map(str::to_owned);

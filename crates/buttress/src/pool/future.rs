@@ -12,10 +12,11 @@ use super::{
     balance::Strategy,
     node::book,
     reach::Reach,
-    seek::{Course, Found, Waiting, seek},
+    seek::{Course, Found, seek},
     shared::Shared,
     token::PoolToken,
     tried::Tried,
+    waiting::Waiting,
 };
 use crate::{
     clock,
@@ -30,7 +31,8 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it is a cancelled call at the endpoint that it is at. Nothing goes on after that.
+    /// Dropping it is a cancelled call at the endpoint that it is at; if it is at none yet, because it waits, it leaves the
+    /// line and is no call. Nothing goes on after that.
     pub struct PoolFuture<T, R, P, M, Request>
     where
         R: Reach<T>,
@@ -92,6 +94,7 @@ where
             .map_or(1, CallContext::attempt)
             .max(context::current_attempt());
         let tally = carried.map(|context| context.tally().clone());
+        let deadline = carried.and_then(CallContext::deadline);
         let (request, spare) = {
             let set = shared.set.load();
             let options = &*set.options;
@@ -119,6 +122,8 @@ where
             course: Course {
                 tried: Tried::default(),
                 tally,
+                deadline,
+                in_line_since: None,
             },
         }
     }
@@ -156,10 +161,15 @@ where
                         waiting,
                         cx,
                     );
+                    if let Found::Waiting = found {
+                        return Poll::Pending;
+                    }
+                    this.course.note_wait();
                     let (mut service, mut token) = match found {
                         Found::Ready(service, token) => (service, token),
                         Found::Waiting => return Poll::Pending,
                         Found::Broken(error) => return Poll::Ready(Err(error)),
+                        Found::Limited(rejected) => return Poll::Ready(Err(rejected.into())),
                         Found::None => {
                             return Poll::Ready(Err(this.shared.no_endpoint(clock::now()).into()));
                         }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
             AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed},
@@ -23,13 +23,16 @@ use super::{
 use crate::{
     budget::{Purse, is_look_due},
     clock::{self, Instant},
+    name::{Name, Unnamed},
     registry::Emitter,
     striped::Striped,
 };
 
+static UNNAMED: Unnamed = Unnamed::new(CONCERN);
+
 pub(super) struct Hub {
     born: Instant,
-    pub(super) name: OnceLock<Arc<str>>,
+    pub(super) name: Name,
     pub(super) events: Emitter,
     pub(super) books: Striped<5>,
     pub(super) purse: Purse,
@@ -68,13 +71,9 @@ pub(super) mod book {
 
 impl Hub {
     pub(super) fn new(options: &PoolOptions) -> Self {
-        let name = OnceLock::new();
-        if let Some(given) = &options.name {
-            let _ = name.set(given.clone());
-        }
         let hub = Self {
             born: clock::now(),
-            name,
+            name: Name::new(options.name.as_ref()),
             events: Emitter::default(),
             books: Striped::new(),
             purse: Purse::new(),
@@ -101,10 +100,7 @@ impl Hub {
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-        self.name
-            .get()
-            .unwrap_or_else(|| UNNAMED.get_or_init(|| CONCERN.into()))
+        self.name.or(&UNNAMED)
     }
 
     #[inline]

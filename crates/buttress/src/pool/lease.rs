@@ -1,18 +1,32 @@
 use std::{fmt, ops::Deref};
 
-use super::token::PoolToken;
-use crate::outcome::{Outcome, Token};
+use super::{node::Node, token::PoolToken};
+use crate::{
+    context,
+    outcome::{Outcome, Token},
+};
 
 /// An endpoint's client for one call, from [`Pool::try_acquire`](super::Pool::try_acquire).
 ///
 /// Tell it how the call ended with [`record`](Self::record). Dropped untold, the call was cancelled.
 #[must_use = "a lease that is dropped at once is a cancelled call"]
 pub struct Lease<T> {
-    pub(super) client: T,
-    pub(super) token: PoolToken,
+    client: T,
+    token: PoolToken,
 }
 
 impl<T> Lease<T> {
+    pub(super) fn new(node: &Node, client: &T, token: PoolToken) -> Self
+    where
+        T: Clone,
+    {
+        context::add_tried(node.slot);
+        Self {
+            client: client.clone(),
+            token,
+        }
+    }
+
     /// The name of the endpoint.
     #[must_use]
     pub fn endpoint(&self) -> &str {

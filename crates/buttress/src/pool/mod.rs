@@ -48,12 +48,20 @@
 //! | that fails its [health checks](health) | none |
 //! | whose breaker is open | none until its time is over; then its fair share, as probes, whatever the strategy thinks of it |
 //! | that answered 429 with a `Retry-After` | none until then, at most for [`max_retry_after`](PoolOptions::max_retry_after) |
+//! | whose limit is used up | none until there is a permit again; then first those who wait for it |
 //! | that is back | a tenth of its share at first, all of it after [`slow_start`](PoolOptions::slow_start) |
 //! | any other | what the [strategy](Strategy) gives it |
 //!
 //! A choice never fails while there is one that may be chosen; if there is none, the call is refused at once
 //! ([`NoEndpoint`](crate::RejectionKind::NoEndpoint), a 503), with the time at which there may be one. Where over half
 //! are out, [panic mode](PoolOptions::panic_mode) may choose among all.
+//!
+//! An endpoint at its limit is not out. Where nothing but limits is in the way, a call waits at the endpoint at which its
+//! turn comes first, as long as that limit lets calls wait
+//! ([`max_wait`](crate::rate_limit::RateLimiterBuilder::max_wait)), and takes any other that comes free in the meantime;
+//! if its turn would come too late it is refused at once, as
+//! [`RateLimited`](crate::RejectionKind::RateLimited) (a 429) by that limit. [`try_acquire`](Pool::try_acquire) never
+//! waits.
 //!
 //! # The breaker is the pool's to drive
 //!
@@ -69,6 +77,10 @@
 //! within a [budget](PoolOptions::budget). An endpoint whose service says that it is broken before anything was sent is
 //! passed over for every call. A retry further out waits, and chooses anew: it prefers endpoints that its earlier attempts
 //! have not been to.
+//!
+//! If the others fail as well, the caller gets the last one's own answer or error: that is what the service has said, and a
+//! refusal would hide it. So when all endpoints go down at a time, callers first see why (over HTTP a gateway makes it a
+//! 502, say), as many as it takes to open the breakers; from then on nothing is sent, and they get `NoEndpoint`, a 503.
 //!
 //! # How an endpoint is judged
 //!
@@ -107,10 +119,12 @@ mod seek;
 mod service;
 mod shared;
 mod snapshot;
+mod steering;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod token;
 mod tried;
+mod waiting;
 
 #[cfg(feature = "http")]
 pub use address::ToAuthority;

@@ -3,19 +3,22 @@
 mod phase;
 mod turn;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{
-        AtomicU8, AtomicU32, AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{
+            AtomicU8, AtomicU32, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
     },
+    time::Duration,
 };
 
 use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{events::PoolEvent, fading::Tick, hub::Hub, measures::Measures, token::PoolToken};
 use crate::{
-    admission::Admission,
+    admission::{Admission, Admitted},
     clock::Instant,
     outcome::{Outcome, Verdict},
     striped::Striped,
@@ -138,6 +141,19 @@ impl Node {
             && self.guard().is_none_or(|guard| guard.would_admit(now))
     }
 
+    /// Is it kept from calls by what is thought of it, and not just by a limit that is used up?
+    pub(super) fn is_out(&self, now: Instant, tick: Tick) -> bool {
+        !self.is_usable(now, tick) && self.turn_in(now, tick).is_none()
+    }
+
+    /// When a call that comes now would have its turn, where nothing but a limit is in the way.
+    pub(super) fn turn_in(&self, now: Instant, tick: Tick) -> Option<Duration> {
+        if self.word.load(Acquire) & FLAGS != 0 || self.is_throttled(tick) {
+            return None;
+        }
+        self.guard()?.turn_in(now)
+    }
+
     /// Was it not taken out by hand?
     #[inline]
     pub(super) fn is_offered(&self) -> bool {
@@ -185,24 +201,34 @@ impl Node {
     }
 
     /// Takes a call in, unless the endpoint was taken out or its breaker refuses. With `overrule` the breaker has no
-    /// say, and what it would have refused does not count for it.
-    ///
-    /// This is the moment at which a call has chosen. The flags are in the word that counts it, so whoever sets one
-    /// knows that no call comes after.
+    /// say, and what it would have refused does not count for it; a limit has.
+    #[inline]
     pub(super) fn admit(self: &Arc<Self>, now: Instant, overrule: bool) -> Option<PoolToken> {
         let admitted = match self.guard() {
             None => None,
             Some(guard) => match guard.admit(now) {
                 Ok(admitted) => Some(admitted),
-                Err(_) if overrule => None,
+                Err(_) if overrule => {
+                    guard.overrule(now).ok()?;
+                    None
+                }
                 Err(_) => return None,
             },
         };
+        self.take_in(now, admitted)
+    }
+
+    /// Takes a call in that has the leave of the guard, unless the endpoint was taken out.
+    ///
+    /// This is the moment at which a call has chosen. The flags are in the word that counts it, so whoever sets one
+    /// knows that no call comes after.
+    #[inline]
+    pub(super) fn take_in(self: &Arc<Self>, now: Instant, admitted: Option<Admitted>) -> Option<PoolToken> {
         let before = self.word.fetch_add(1, AcqRel);
         if before & (REMOVED | DRAINING) != 0 {
             self.leave();
             if let (Some(guard), Some(admitted)) = (self.guard(), admitted) {
-                guard.cancel(admitted);
+                guard.withdraw(admitted);
             }
             return None;
         }
@@ -253,6 +279,7 @@ impl Node {
         if before & !FLAGS == 0 {
             self.empty.notify_waiters();
         }
+        self.hub.changed.notify_waiters();
         if was_last && self.hub.down.load(Acquire) > 0 {
             self.hub.emit(PoolEvent::Exhausted);
         }

@@ -109,8 +109,8 @@ impl PoolOptions {
     }
 
     /// If over half of the endpoints are out, chooses among all of them (no), for when so many are out it may be the
-    /// judgement that is at fault, and the few that are left would go down under the load of all. It makes every
-    /// choice look at every endpoint.
+    /// judgement that is at fault, and the few that are left would go down under the load of all. An endpoint at its limit
+    /// is not out, and its limit holds. It makes every choice look at every endpoint.
     pub fn panic_mode(mut self, on: bool) -> Self {
         self.panic_mode = on;
         self

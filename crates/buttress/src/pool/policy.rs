@@ -4,7 +4,6 @@ use super::{
     balance::Strategy,
     builder::PoolBuilder,
     choose::Search,
-    endpoint::{Endpoint, check_weight},
     events::{Alert, PoolEvent, Severity},
     families,
     future::PoolFuture,
@@ -21,9 +20,9 @@ use super::{
 use crate::{
     admission::MakeAdmission,
     clock,
-    config::{ConfigError, Problems},
+    config::ConfigError,
     context,
-    error::Rejected,
+    error::{Rejected, RejectionKind},
     export::Samples,
     outcome::Plain,
     registry::{Drill, DrillError, Event, Listener, Policy, PolicyChanged},
@@ -67,8 +66,9 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used, else the last operation's
-    /// own error.
+    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used,
+    /// [`RateLimited`](crate::RejectionKind::RateLimited) if all that may are at their limits for too long, else the last
+    /// operation's own error.
     ///
     /// # Cancel safety
     ///
@@ -97,6 +97,10 @@ impl<T> Pool<T> {
     }
 
     /// [`run`](Self::run), choosing by another strategy than the pool's.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
     pub fn run_with<F, Fut, R, E>(&self, strategy: Strategy, operation: F) -> Run<T, F>
     where
         T: Clone,
@@ -108,6 +112,10 @@ impl<T> Pool<T> {
 
     /// [`run`](Self::run), with a judgement of the user's own over how it ended: see
     /// [`Plain::classify`]. The error that it judges is an [`Error<E>`](crate::Error).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
     pub fn run_as<F, Fut, R, E, C>(&self, judge: Plain<C>, operation: F) -> Run<T, F, Plain<C>>
     where
         T: Clone,
@@ -137,7 +145,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used.
+    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used,
+    /// [`RateLimited`](crate::RejectionKind::RateLimited) if all that may are at their limits.
     pub fn try_acquire(&self) -> Result<Lease<T>, Rejected>
     where
         T: Clone,
@@ -149,7 +158,8 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     ///
-    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used.
+    /// [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if there is none that may be used,
+    /// [`RateLimited`](crate::RejectionKind::RateLimited) if all that may are at their limits.
     pub fn try_acquire_with(&self, strategy: &Strategy) -> Result<Lease<T>, Rejected>
     where
         T: Clone,
@@ -177,15 +187,26 @@ impl<T> Pool<T> {
                 now,
             };
             let Some(choice) = shared.choose(&set, &search) else {
-                return Err(shared.no_endpoint(now));
+                break;
             };
             let node = &set.roster.nodes[choice.index];
             if let Some(token) = node.admit(now, choice.overrule) {
-                context::add_tried(node.slot);
-                let client = T::clone(&set.targets[choice.index]);
-                return Ok(Lease { client, token });
+                return Ok(Lease::new(node, &set.targets[choice.index], token));
             }
             refused.push(node.id);
+        }
+        let Some(node) = shared.first_turn(&Tried::default(), &[], now) else {
+            return Err(shared.no_endpoint(now));
+        };
+        // It is at its limit, and says so, unless a permit has come back just now.
+        let admitted = match node.guard().map(|guard| guard.admit(now)) {
+            Some(Err(rejected)) if rejected.kind() == RejectionKind::RateLimited => return Err(rejected),
+            Some(Ok(admitted)) => node.take_in(now, Some(admitted)),
+            _ => None,
+        };
+        match (admitted, shared.target(&node)) {
+            (Some(token), Some(target)) => Ok(Lease::new(&node, &target, token)),
+            _ => Err(shared.no_endpoint(now)),
         }
     }
 
@@ -211,126 +232,6 @@ impl<T> Pool<T> {
     /// [`PoolLayer::new`] for others.
     pub fn layer_for<P, F>(&self, protocol: P, address: F) -> PoolLayer<T, F, P> {
         PoolLayer::new(self.clone(), address, protocol, Same)
-    }
-
-    // ===== the endpoints =====
-
-    /// Adds an endpoint. Calls that choose from now on may choose it.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, a name that another has included; then nothing is changed.
-    pub fn add(&self, endpoint: Endpoint<T>) -> Result<(), ConfigError> {
-        self.shared.add(endpoint, false).map(|_| ())
-    }
-
-    /// Adds an endpoint, or puts it in the place of the one of its name, which is [removed](Self::remove).
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it; then nothing is changed.
-    pub fn insert(&self, endpoint: Endpoint<T>) -> Result<(), ConfigError> {
-        self.shared.add(endpoint, true).map(|_| ())
-    }
-
-    /// Removes an endpoint. Once this has returned, no call chooses it; those that are on their way to it go on in
-    /// peace. `false` if there is none of that name.
-    pub fn remove(&self, name: &str) -> bool {
-        self.shared.remove(name).is_some()
-    }
-
-    /// Has an endpoint take no new calls, until it is [resumed](Self::resume) or removed. Once this has returned, no
-    /// call chooses it. `false` if there is none of that name, or it is draining already.
-    pub fn drain(&self, name: &str) -> bool {
-        let drained = self.shared.find(name).filter(|node| node.drain());
-        if let Some(node) = &drained {
-            self.shared.hub.emit(PoolEvent::Draining {
-                node: node.name.clone(),
-            });
-        }
-        drained.is_some()
-    }
-
-    /// Has an endpoint that was draining take calls again. `false` if there is none of that name, or it was not.
-    pub fn resume(&self, name: &str) -> bool {
-        let resumed = self.shared.find(name).is_some_and(|node| node.resume());
-        if resumed {
-            self.shared.hub.changed.notify_waiters();
-        }
-        resumed
-    }
-
-    /// Waits until an endpoint has no calls in flight: drain it first, or it may take a while. At once if there is
-    /// none of that name.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn emptied(&self, name: &str) {
-        if let Some(node) = self.shared.find(name) {
-            node.emptied().await;
-        }
-    }
-
-    /// Gives an endpoint another weight.
-    ///
-    /// # Errors
-    ///
-    /// A weight that makes no sense, or a name that no endpoint has.
-    pub fn set_weight(&self, name: &str, weight: u32) -> Result<(), ConfigError> {
-        let mut problems = Problems::new();
-        check_weight(weight, &mut problems);
-        problems.into_result()?;
-        match self.shared.set_weight(name, weight) {
-            true => Ok(()),
-            false => Err(ConfigError::one("name", name, "the name of an endpoint")),
-        }
-    }
-
-    /// Weighs each endpoint by how it has done since this was last done: by its weight times the share of its calls
-    /// that succeeded, but at least a tenth of its weight. An endpoint that has had no calls gets its whole weight
-    /// back, and so does one that has recovered.
-    ///
-    /// With health checks it happens by itself, every
-    /// [`rebalance_interval`](super::HealthCheck::rebalance_interval) and whenever an endpoint recovers.
-    pub fn rebalance(&self) {
-        self.shared.rebalance();
-    }
-
-    /// The names of the endpoints, in the order in which they were added.
-    #[must_use]
-    pub fn endpoints(&self) -> Vec<Arc<str>> {
-        self.shared.nodes().iter().map(|node| node.name.clone()).collect()
-    }
-
-    // ===== drills =====
-
-    /// Carries out a drill on one endpoint: on its breaker, and for a reset on everything that is known of it.
-    ///
-    /// # Errors
-    ///
-    /// [`DrillError::UnknownName`] if there is no endpoint of that name, [`DrillError::Unsupported`] if it has no
-    /// breaker that understands the drill.
-    pub fn drill(&self, endpoint: &str, drill: &Drill) -> Result<(), DrillError> {
-        let Some(node) = self.shared.find(endpoint) else {
-            return Err(DrillError::UnknownName {
-                name: endpoint.chars().take(64).collect(),
-                known: self.endpoints(),
-            });
-        };
-        match (drill, node.guard()) {
-            (Drill::Reset, _) => {
-                node.reset();
-                Ok(())
-            }
-            (_, Some(guard)) => guard.drill(drill),
-            (_, None) => Err(DrillError::Unsupported),
-        }
-    }
-
-    /// Resets every endpoint: its breaker, and what is known of its health and its answers.
-    pub fn reset_all(&self) {
-        self.shared.nodes().iter().for_each(|node| node.reset());
     }
 
     // ===== reading and steering =====
@@ -412,8 +313,7 @@ impl<T> Pool<T> {
     /// Names a pool that its owner did not, and the breakers of its endpoints after it.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.shared.hub.name.set(name.clone());
+        self.shared.hub.name.give(name);
         self.shared
             .nodes()
             .iter()

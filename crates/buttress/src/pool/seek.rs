@@ -1,12 +1,10 @@
 //! A call on its way to an endpoint that is ready.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::sync::futures::OwnedNotified;
 use tower_service::Service;
 
 use super::{
@@ -17,34 +15,33 @@ use super::{
     shared::Shared,
     token::PoolToken,
     tried::Tried,
+    waiting::{Waiting, board, line_up},
 };
 use crate::{
-    clock,
+    clock::{self, Instant},
     context::{self, Tally},
-    error::CallError,
+    error::{CallError, Rejected, RejectionKind},
     outcome::{Outcome, Token},
 };
 
-/// Where the call has been.
+/// Where the call has been, and how long it may wait.
 pub(super) struct Course {
     pub(super) tried: Tried,
     /// That of the context that the request carries.
     pub(super) tally: Option<Arc<Tally>>,
-}
-
-/// Endpoints that were chosen and are not ready. The first that gets ready has the call.
-pub(super) struct Waiting<S> {
-    ids: Vec<u32>,
-    services: Vec<(Arc<Node>, S)>,
-    /// The endpoints have changed: there may be one that is ready at once.
-    changed: Pin<Box<OwnedNotified>>,
+    /// That of the context that the request carries.
+    pub(super) deadline: Option<Instant>,
+    /// Since when it waits for its turn, if it does.
+    pub(super) in_line_since: Option<Instant>,
 }
 
 /// What a call has found.
 pub(super) enum Found<S, E> {
     Ready(S, PoolToken),
-    /// There is an endpoint, but it is not ready.
+    /// There is an endpoint, but it is not ready, or it is not the call's turn.
     Waiting,
+    /// There is an endpoint, but it is at its limit.
+    Limited(Rejected),
     /// The last endpoint there was said that it is broken.
     Broken(E),
     None,
@@ -91,6 +88,13 @@ where
             }
         }
     }
+    if let Some((node, Ok(admitted))) = waiting.as_mut().and_then(|waiting| waiting.poll_turn(cx)) {
+        match board(shared, reach, course, waiting, (node, admitted), cx) {
+            Ok(Some((service, token))) => return Found::Ready(service, token),
+            Ok(None) => {}
+            Err(error) => broken = Some(error),
+        }
+    }
     loop {
         let (node, mut service, overrule) = {
             let set = shared.set.load();
@@ -110,11 +114,8 @@ where
         };
         match service.poll_ready(cx) {
             Poll::Pending => {
-                let waiting = waiting.get_or_insert_with(|| Box::new(Waiting::new(shared)));
-                waiting.ids.push(node.id);
-                waiting.services.push((node, service));
                 // Before the next choice: what changes after it is noticed.
-                waiting.listen(shared, cx);
+                Waiting::begin(waiting, shared, cx).push(node, service);
             }
             Poll::Ready(ready) => match take(node, service, ready, overrule, course, &mut refused, now) {
                 Ok(Some((service, token))) => return Found::Ready(service, token),
@@ -123,9 +124,22 @@ where
             },
         }
     }
-    match (waiting, broken) {
-        (Some(waiting), _) if !waiting.services.is_empty() => Found::Waiting,
-        (_, Some(error)) => Found::Broken(error),
+    let limited = match line_up(shared, course, waiting, cx, now) {
+        Some((node, Ok(admitted))) => {
+            match board(shared, reach, course, waiting, (node, admitted), cx) {
+                Ok(Some((service, token))) => return Found::Ready(service, token),
+                Ok(None) => {}
+                Err(error) => broken = Some(error),
+            }
+            None
+        }
+        Some((_, Err(rejected))) => Some(rejected).filter(|r| r.kind() == RejectionKind::RateLimited),
+        None => None,
+    };
+    match (waiting, broken, limited) {
+        (Some(waiting), ..) if waiting.is_waiting() => Found::Waiting,
+        (_, Some(error), _) => Found::Broken(error),
+        (.., Some(rejected)) => Found::Limited(rejected),
         _ => Found::None,
     }
 }
@@ -138,20 +152,31 @@ fn take<S, E: CallError>(
     overrule: bool,
     course: &mut Course,
     refused: &mut Tried,
-    now: clock::Instant,
+    now: Instant,
 ) -> Result<Option<(S, PoolToken)>, E> {
     let Some(token) = node.admit(now, overrule) else {
         // Somebody else had its last probe, or it was removed just now.
         refused.push(node.id);
         return Ok(None);
     };
+    go(&node, service, ready, token, course).map(Some)
+}
+
+/// Sends the call on its way, if the endpoint does not say that it is broken.
+pub(super) fn go<S, E: CallError>(
+    node: &Arc<Node>,
+    service: S,
+    ready: Result<(), E>,
+    token: PoolToken,
+    course: &mut Course,
+) -> Result<(S, PoolToken), E> {
     course.tried.push(node.id);
     context::add_tried(node.slot);
     if let Some(tally) = &course.tally {
         tally.add_tried(node.slot);
     }
     match ready {
-        Ok(()) => Ok(Some((service, token))),
+        Ok(()) => Ok((service, token)),
         Err(error) => {
             // Nothing has been sent, so any call may go elsewhere.
             node.books.add(book::MOVED, 1);
@@ -161,24 +186,16 @@ fn take<S, E: CallError>(
     }
 }
 
-impl<S> Waiting<S> {
-    fn new<T>(shared: &Shared<T>) -> Self {
-        Self {
-            ids: Vec::new(),
-            services: Vec::new(),
-            changed: Box::pin(shared.hub.changed.clone().notified_owned()),
+impl Course {
+    /// The call waits no more.
+    #[inline]
+    pub(super) fn note_wait(&mut self) {
+        if let Some(since) = self.in_line_since.take() {
+            let time = clock::now().saturating_duration_since(since);
+            match &self.tally {
+                Some(tally) => tally.add_queued(time),
+                None => context::add_queued(time),
+            }
         }
-    }
-
-    /// Has the task woken when the endpoints change.
-    fn listen<T>(&mut self, shared: &Shared<T>, cx: &mut Context<'_>) {
-        while self.changed.as_mut().poll(cx).is_ready() {
-            self.changed.set(shared.hub.changed.clone().notified_owned());
-        }
-    }
-
-    fn forget(&mut self, i: usize) -> (Arc<Node>, S) {
-        self.ids.remove(i);
-        self.services.remove(i)
     }
 }

@@ -23,6 +23,12 @@ use crate::{
 /// of its own clone of the endpoint's service, and takes another endpoint if that one is not ready and another is. So
 /// one slow endpoint holds up nobody, and a call that has not chosen holds no place anywhere.
 ///
+/// # Errors
+///
+/// From the call's future: [`NoEndpoint`](crate::RejectionKind::NoEndpoint) if no endpoint may be used,
+/// [`RateLimited`](crate::RejectionKind::RateLimited) if all that may are at their limits for too long, else the last
+/// endpoint's own.
+///
 /// # Clone
 ///
 /// Clones share the pool.

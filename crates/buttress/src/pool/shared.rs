@@ -119,7 +119,7 @@ impl<T> Shared<T> {
                 "a name that no other endpoint has",
             ));
         };
-        if self.hub.name.get().is_some() {
+        if self.hub.name.is_given() {
             self.name_guard(&node);
         }
         self.hub.changed.notify_waiters();
@@ -202,7 +202,7 @@ impl<T> Shared<T> {
         for node in self.nodes() {
             if let (None, Ok(guard)) = (node.guard(), make.make(&node.name)) {
                 if node.set_guard(guard) {
-                    if self.hub.name.get().is_some() {
+                    if self.hub.name.is_given() {
                         self.name_guard(&node);
                     }
                     node.listen();

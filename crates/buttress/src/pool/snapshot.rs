@@ -53,7 +53,7 @@ pub struct EndpointSnapshot {
     pub healthy: bool,
     /// Has it asked to be left alone?
     pub throttled: bool,
-    /// May a call go to it now?
+    /// May a call go to it now, or once its limit allows?
     pub usable: bool,
     /// Its weight as it was given.
     pub weight: u32,
@@ -94,7 +94,7 @@ pub struct EndpointSnapshot {
 }
 
 impl Snapshot {
-    /// How many endpoints a call may go to now.
+    /// How many endpoints a call may go to, now or once their limits allow.
     #[must_use]
     pub fn usable(&self) -> usize {
         self.endpoints.iter().filter(|endpoint| endpoint.usable).count()
@@ -129,7 +129,7 @@ impl EndpointSnapshot {
             draining: node.is_draining(),
             healthy: node.is_healthy(),
             throttled: node.is_throttled(tick),
-            usable: node.is_usable(now, tick),
+            usable: !node.is_out(now, tick),
             weight: node.weight.load(Relaxed),
             effective_weight: weight as f64 / 1000.0 * node.ramp(tick),
             in_flight,

@@ -96,6 +96,15 @@ impl PoolToken {
         node.leave();
     }
 
+    /// The call was not made after all.
+    pub(super) fn withdraw(mut self) {
+        let Some(node) = self.node.take() else { return };
+        if let (Some(guard), Some(admitted)) = (node.guard(), self.admitted.take()) {
+            guard.withdraw(admitted);
+        }
+        node.leave();
+    }
+
     #[cold]
     fn cancel(&mut self) {
         if self.is_inside {

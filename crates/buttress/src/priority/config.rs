@@ -7,7 +7,7 @@ use super::{
     slots::MOST,
 };
 use crate::{
-    config::{Section, Setting},
+    config::{Given, Section, Setting},
     value::Value,
 };
 
@@ -44,27 +44,22 @@ impl PriorityQueueBuilder {
     /// # Ok::<(), buttress::ConfigError>(())
     /// ```
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut options = Self::default();
-        if let Some(name) = section.text("name") {
-            options = options.name(name);
-        }
-        macro_rules! read {
-            ($($setter:ident = $value:expr;)*) => {$(
-                if let Some(value) = $value {
-                    options = options.$setter(value);
-                }
-            )*};
-        }
-        read! {
-            concurrency = section.setting("concurrency").and_then(concurrency);
-            queue = section.number("queue", 0..=LONGEST);
-            reserved = section.number("reserved", 0..=MOST);
-            classifier = section.setting("classify").and_then(classifier);
-            ageing = section.setting("ageing").and_then(ageing);
-            discipline = section.setting("discipline").and_then(discipline);
-            shed_by_load = section.boolean("shed_by_load");
-            hold = section.one_of("hold", &HOLDS);
-        }
+        let mut options = Self::default()
+            .given(section.text("name"), Self::name)
+            .given(
+                section.setting("concurrency").and_then(concurrency),
+                Self::concurrency,
+            )
+            .given(section.number("queue", 0..=LONGEST), Self::queue)
+            .given(section.number("reserved", 0..=MOST), Self::reserved)
+            .given(section.setting("classify").and_then(classifier), Self::classifier)
+            .given(section.setting("ageing").and_then(ageing), Self::ageing)
+            .given(
+                section.setting("discipline").and_then(discipline),
+                Self::discipline,
+            )
+            .given(section.boolean("shed_by_load"), Self::shed_by_load)
+            .given(section.one_of("hold", &HOLDS), Self::hold);
         if let Some(setting) = section.setting("max_queue_time") {
             options = max_queue_time(options, setting);
         }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::Waker,
@@ -27,11 +27,14 @@ use crate::{
     clock::{self, Instant},
     error::{Rejected, RejectionKind},
     histogram::{Histogram, nanos},
+    name::{Name, Unnamed},
     registry::Emitter,
     striped::Striped,
     sync::Mutex,
     wait_line::{Heads, Left, Line, Standing as Stands, Ticket, WaitLine, Waiter},
 };
+
+static UNNAMED: Unnamed = Unnamed::new(CONCERN);
 
 pub(super) struct Shared {
     pub(super) slots: Slots,
@@ -53,7 +56,7 @@ pub(super) struct Shared {
     /// By the class that they came with.
     pub(super) waits: [Histogram; BANDS],
     pub(super) events: Emitter,
-    pub(super) name: OnceLock<Arc<str>>,
+    pub(super) name: Name,
     pub(super) born: Instant,
 }
 
@@ -109,10 +112,7 @@ pub(super) struct Wait {
 
 impl Shared {
     pub(super) fn new(options: PriorityQueueBuilder) -> Self {
-        let name = OnceLock::new();
-        if let Some(given) = &options.name {
-            let _ = name.set(given.clone());
-        }
+        let name = Name::new(options.name.as_ref());
         let born = clock::now();
         let controller = options.concurrency.controller();
         Self {
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        self.name.get().unwrap_or_else(|| unnamed())
+        self.name.or(&UNNAMED)
     }
 
     /// The present moment, in nanoseconds of the queue's life, counted from 1.
@@ -476,10 +476,4 @@ impl fmt::Debug for Shared {
             .field("queued", &self.line.len())
             .finish_non_exhaustive()
     }
-}
-
-/// The name of a queue that nobody named.
-fn unnamed() -> &'static Arc<str> {
-    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-    UNNAMED.get_or_init(|| CONCERN.into())
 }

@@ -11,6 +11,10 @@ use crate::error::Error;
 
 pin_project! {
     /// A future that begins when its turn has come, from [`RateLimiter::call`](super::RateLimiter::call).
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as the future inside. Dropped while it waits it leaves the line and takes nothing.
     #[must_use = "futures do nothing unless polled"]
     pub struct RateLimitCall<F> {
         #[pin]

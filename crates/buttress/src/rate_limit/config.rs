@@ -1,7 +1,7 @@
 //! A limiter from a configuration file.
 
 use super::{Algorithm, RateLimiterBuilder};
-use crate::config::Section;
+use crate::config::{Given, Section};
 
 impl RateLimiterBuilder {
     /// Reads the options from a section, under the names of the setters; what is absent keeps its default.
@@ -32,25 +32,14 @@ impl RateLimiterBuilder {
     /// # Ok::<(), buttress::ConfigError>(())
     /// ```
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut options = Self::default();
-        if let Some(name) = section.text("name") {
-            options = options.name(name);
-        }
-        options.permits = section.number("rate", 1..=u64::MAX);
-        macro_rules! read {
-            ($($setter:ident = $value:expr;)*) => {$(
-                if let Some(value) = $value {
-                    options = options.$setter(value);
-                }
-            )*};
-        }
         let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.as_str(), algorithm));
-        read! {
-            algorithm = section.one_of("algorithm", &algorithms);
-            burst = section.number("burst", 1..=u64::MAX);
-            max_wait = section.duration("max_wait");
-            headers = section.boolean("headers");
-        }
+        let mut options = Self::default()
+            .given(section.text("name"), Self::name)
+            .given(section.one_of("algorithm", &algorithms), Self::algorithm)
+            .given(section.number("burst", 1..=u64::MAX), Self::burst)
+            .given(section.duration("max_wait"), Self::max_wait)
+            .given(section.boolean("headers"), Self::headers);
+        options.permits = section.number("rate", 1..=u64::MAX);
         if let Some(per) = section.duration("per") {
             options.per = per;
         }

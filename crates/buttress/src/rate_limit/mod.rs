@@ -27,7 +27,8 @@
 //!
 //! A call takes one permit, or as many as [`RateLimitLayer::permits`] says. What comes how often is a [`Limit`], how it
 //! is counted an [`Algorithm`]: a token bucket if nothing else is said. Permits are taken when a call is let through, by
-//! one compare-and-swap on the state that all clones share, and so never more than there are.
+//! one compare-and-swap on the state that all clones share (the sliding-window log takes a lock for it, briefly), and so
+//! never more than there are.
 //!
 //! # Waiting
 //!
@@ -42,6 +43,11 @@
 //! A call that another layer further in refuses (an open circuit, a full queue) gives its permits back: it never reached
 //! the service. So does one that is dropped after it was let through and before the service was called. One that had
 //! begun has been made, whatever became of it.
+//!
+//! # Several targets
+//!
+//! In a [stack](crate::stack) with a [pool](crate::pool) each endpoint has a limit of its own: calls wait only where all
+//! are at their limits.
 //!
 //! # Keys
 //!
@@ -70,6 +76,8 @@ mod admission;
 mod algorithm;
 mod announce;
 mod builder;
+#[cfg(feature = "keyed")]
+mod by_key;
 mod call;
 mod cell;
 mod charge;

@@ -65,6 +65,11 @@ impl Permit {
         Some(spot.quota(limiter.now()))
     }
 
+    /// When its permits count as taken; `None` if it took nothing.
+    pub(super) fn taken_at(&self) -> Option<u64> {
+        self.limiter.map(|_| self.at)
+    }
+
     #[inline]
     pub(super) fn is_announced(&self) -> bool {
         self.taken & ANNOUNCED != 0

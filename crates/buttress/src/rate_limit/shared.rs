@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -19,12 +19,15 @@ use crate::{
     config::ConfigError,
     directory::{Directory, Id},
     error::{Rejected, RejectionKind},
+    name::{Name, Unnamed},
     registry::{Emitter, PolicyChanged},
     striped::Striped,
 };
 
 /// Where a permit that is given back finds its limiter.
 pub(super) static DIRECTORY: Directory<Shared> = Directory::new();
+
+static UNNAMED: Unnamed = Unnamed::new(CONCERN);
 
 pub(super) struct Shared {
     pub(super) id: Id,
@@ -44,7 +47,7 @@ pub(super) struct Shared {
     /// When a call was last refused, in seconds of the limiter's life, counted from 1.
     refused: AtomicU64,
     pub(super) events: Emitter,
-    name: OnceLock<Arc<str>>,
+    name: Name,
     // Not on the way of a call: held while the options are changed.
     options: Mutex<RateLimiterBuilder>,
 }
@@ -62,7 +65,7 @@ const QUIET_SECONDS: u64 = 10;
 
 impl Shared {
     pub(super) fn new(id: Id, options: RateLimiterBuilder, limit: Limit) -> Self {
-        let name = options.name.clone().map_or_else(OnceLock::new, OnceLock::from);
+        let name = Name::new(options.name.as_ref());
         let (algorithm, origin) = (options.algorithm, clock::now());
         let tariff = |limit| Tariff::new(limit, algorithm, origin);
         let of_one = Arc::new(tariff(limit));
@@ -89,12 +92,11 @@ impl Shared {
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        self.name.get().unwrap_or_else(|| unnamed())
+        self.name.or(&UNNAMED)
     }
 
     pub(super) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.name.set(name.clone());
+        self.name.give(name);
     }
 
     #[inline]
@@ -263,10 +265,4 @@ impl fmt::Display for LimitReached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the limit is reached, calls are refused")
     }
-}
-
-/// The name of a limiter that nobody named.
-fn unnamed() -> &'static Arc<str> {
-    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-    UNNAMED.get_or_init(|| CONCERN.into())
 }

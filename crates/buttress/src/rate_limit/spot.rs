@@ -49,8 +49,11 @@ impl Spot {
 
     /// How long until that many could be had behind all who wait.
     #[cold]
-    fn wait(&self, now: u64, permits: u32) -> Refusal {
-        let ahead = self.line.open().weight();
+    pub(super) fn wait(&self, now: u64, permits: u32) -> Refusal {
+        let ahead = match self.line.is_empty() {
+            true => 0,
+            false => self.line.open().weight(),
+        };
         self.wait_behind(now, ahead, permits)
     }
 

@@ -3,7 +3,7 @@
 use super::{Backoff, Jitter, builder::RetryBuilder, conditions::RetryOn};
 use crate::{
     budget::Budget,
-    config::{Section, Setting},
+    config::{Given, Section, Setting},
     replay::MAX_BODY,
     value::Value,
 };
@@ -43,33 +43,32 @@ impl RetryBuilder {
     /// # Ok::<(), buttress::ConfigError>(())
     /// ```
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut options = Self::default();
-        if let Some(name) = section.text("name") {
-            options = options.name(name);
-        }
-        macro_rules! read {
-            ($($setter:ident = $value:expr;)*) => {$(
-                if let Some(value) = $value {
-                    options = options.$setter(value);
-                }
-            )*};
-        }
-        read! {
-            max_attempts = section.number("max_attempts", 1..=u32::MAX);
-            backoff = section.one_of("backoff", &BACKOFFS);
-            initial_backoff = section.duration("initial_backoff");
-            multiplier = section.ratio("multiplier", 1.0..=1000.0);
-            max_backoff = section.duration("max_backoff");
-            jitter = section.setting("jitter").and_then(jitter);
-            max_elapsed = section.setting("max_elapsed").and_then(|s| s.or_off(Setting::duration));
-            max_retry_after = section.duration("max_retry_after");
-            budget = section.setting("budget").and_then(|s| s.or_off(budget));
-            retry_on = section.setting("retry_on").and_then(retry_on);
-            retry_non_idempotent = section.boolean("retry_non_idempotent");
-            max_body = section.size("max_body", MAX_BODY);
-            attempt_header = section.boolean("attempt_header");
-        }
-        options
+        Self::default()
+            .given(section.text("name"), Self::name)
+            .given(section.number("max_attempts", 1..=u32::MAX), Self::max_attempts)
+            .given(section.one_of("backoff", &BACKOFFS), Self::backoff)
+            .given(section.duration("initial_backoff"), Self::initial_backoff)
+            .given(section.ratio("multiplier", 1.0..=1000.0), Self::multiplier)
+            .given(section.duration("max_backoff"), Self::max_backoff)
+            .given(section.setting("jitter").and_then(jitter), Self::jitter)
+            .given(
+                section
+                    .setting("max_elapsed")
+                    .and_then(|s| s.or_off(Setting::duration)),
+                Self::max_elapsed,
+            )
+            .given(section.duration("max_retry_after"), Self::max_retry_after)
+            .given(
+                section.setting("budget").and_then(|s| s.or_off(budget)),
+                Self::budget,
+            )
+            .given(section.setting("retry_on").and_then(retry_on), Self::retry_on)
+            .given(
+                section.boolean("retry_non_idempotent"),
+                Self::retry_non_idempotent,
+            )
+            .given(section.size("max_body", MAX_BODY), Self::max_body)
+            .given(section.boolean("attempt_header"), Self::attempt_header)
     }
 }
 

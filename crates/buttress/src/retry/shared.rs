@@ -1,7 +1,7 @@
 //! What a retry shares among its clones.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
@@ -11,10 +11,13 @@ use super::{CONCERN, builder::RetryBuilder, snapshot::Snapshot};
 use crate::{
     budget::{BudgetExhausted, Purse, is_look_due},
     clock::{self, Instant},
+    name::{Name, Unnamed},
     random::Source,
     registry::{Emitter, PolicyChanged},
     striped::Striped,
 };
+
+static UNNAMED: Unnamed = Unnamed::new(CONCERN);
 
 pub(super) struct Shared {
     hot: Hot,
@@ -22,7 +25,7 @@ pub(super) struct Shared {
     pub(super) source: Source,
     purse: Purse,
     pub(super) events: Emitter,
-    pub(super) name: OnceLock<Arc<str>>,
+    pub(super) name: Name,
     pub(super) books: Striped<8>,
 }
 
@@ -54,10 +57,6 @@ pub(super) struct Plan {
 
 impl Shared {
     pub(super) fn new(options: RetryBuilder) -> Self {
-        let name = OnceLock::new();
-        if let Some(given) = &options.name {
-            let _ = name.set(given.clone());
-        }
         Self {
             hot: Hot {
                 max_attempts: AtomicU32::new(options.max_attempts),
@@ -65,16 +64,16 @@ impl Shared {
                 retry_non_idempotent: AtomicBool::new(options.retry_non_idempotent),
             },
             source: Source::new(options.seed),
+            name: Name::new(options.name.as_ref()),
             options: ArcSwap::from_pointee(options),
             purse: Purse::new(),
             events: Emitter::default(),
-            name,
             books: Striped::new(),
         }
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        self.name.get().unwrap_or_else(|| unnamed())
+        self.name.or(&UNNAMED)
     }
 
     /// Counts a call; `None` if it is not to be repeated whatever becomes of it.
@@ -151,10 +150,4 @@ impl Shared {
             budget_balance: budget.map(|b| self.purse.balance(&b, clock::now(), self.calls())),
         }
     }
-}
-
-/// The name of a retry that nobody named.
-fn unnamed() -> &'static Arc<str> {
-    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-    UNNAMED.get_or_init(|| CONCERN.into())
 }

@@ -158,8 +158,12 @@ slots! {
             /// refusals, too. The service has to be [`Clone`], for calls that wait.
             ///
             /// In a stack with a pool each endpoint has a limit of its own, with the options of this one, which is itself
-            /// never asked: an endpoint whose limit is used up is passed over, and nobody waits there. Where all are, the
-            /// call is refused, and told for how long. A limiter with keys is one for all endpoints.
+            /// never asked: an endpoint whose limit is used up is passed over while another may have the call. Where all
+            /// are at their limits, the call waits at the one at which its turn comes first, up to [`max_wait`], or is
+            /// refused at once and told for how long. Responses do not say what is left of an endpoint's limit. A limiter
+            /// with keys is one for all endpoints.
+            ///
+            /// [`max_wait`]: crate::rate_limit::RateLimiterBuilder::max_wait
             #[cfg(feature = "rate-limit")]
             fn rate_limit(limiter: impl Into<Option<RateLimiter>>) -> Option<RateLimiter> = limiter.into();
         }

@@ -156,3 +156,23 @@ where
 pub(crate) fn get() -> Request<Empty<Bytes>> {
     Request::new(Empty::new())
 }
+
+/// A request whose body comes in pieces and has trailers; and whether it has arrived as it was sent.
+pub(crate) fn a_book() -> (Request<Frames>, impl Fn(&Arrived) -> bool) {
+    let pieces: Vec<Bytes> = (0..32_u8).map(|n| Bytes::from(vec![n; 1024])).collect();
+    let (whole, checksum) = (pieces.concat(), headers(&[("checksum", "17")]));
+    let end = Frame::trailers(checksum.clone());
+    let body = Frames::new(pieces.into_iter().map(Frame::data).chain([end]));
+    let request = Request::put("/book").body(body).expect("valid");
+    let as_sent = move |(head, body, trailers): &Arrived| {
+        head.uri == "/book" && *body == whole && trailers.as_ref() == Some(&checksum)
+    };
+    (request, as_sent)
+}
+
+/// A body of a mebibyte, in pieces and whole.
+pub(crate) fn a_long_body() -> (Frames, Bytes) {
+    let pieces: Vec<Bytes> = (0..64_u8).map(|n| Bytes::from(vec![n; 16 << 10])).collect();
+    let whole = Bytes::from(pieces.concat());
+    (Frames::new(pieces.into_iter().map(Frame::data)), whole)
+}

@@ -377,11 +377,7 @@ impl Pair {
 }
 
 fn agree(config: &Config, steps: &[Step]) -> TestCaseResult {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = crate::test_services::paused();
     runtime.block_on(async {
         let mut pair = Pair {
             real: built(options(config)),

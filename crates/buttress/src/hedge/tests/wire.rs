@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     Grpc, Http,
     replay::{Bare, Peek, Replay, With},
-    test_services::{Answered, Failed, Frames, Upstream, answer, get, headers, status},
+    test_services::{Answered, Failed, Frames, Upstream, a_book, a_long_body, answer, get, headers, status},
 };
 
 /// One call; the answer, how long it took in milliseconds, and the policy's books.
@@ -100,32 +100,19 @@ async fn a_grpc_method_is_hedged_only_if_somebody_says_that_it_is_idempotent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_small_body_is_sent_again_byte_for_byte_with_its_trailers() {
-    let pieces: Vec<Bytes> = (0..32_u8).map(|n| Bytes::from(vec![n; 1024])).collect();
-    let whole = pieces.concat();
-    let data = pieces.into_iter().map(Frame::data);
-    let end = Frame::trailers(headers(&[("checksum", "17")]));
-    let request = Request::put("/book")
-        .body(Frames::new(data.chain([end])))
-        .expect("valid");
+    let (request, arrives_whole) = a_book();
     let upstream = first_is_slow(|_| status(200));
     let (response, took, books) = send(fixed(), Http::new(), &upstream, request).await;
     assert_eq!(response.expect("an answer").status(), 200);
     assert_eq!((upstream.calls(), took, books.won), (2, 110, 1));
-    for same in upstream.each(|(head, body, trailers)| {
-        head.uri == "/book" && *body == whole && *trailers == Some(headers(&[("checksum", "17")]))
-    }) {
-        assert!(same);
-    }
+    assert!(upstream.each(arrives_whole).into_iter().all(|whole| whole));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_long_is_sent_once_and_whole() {
-    let pieces: Vec<Bytes> = (0..64_u8).map(|n| Bytes::from(vec![n; 16 << 10])).collect();
-    let whole = Bytes::from(pieces.concat());
+    let (pieces, whole) = a_long_body();
     let upstream = Upstream::new(|_| status(200)).taking(|_| ms(1000));
-    let streamed = Request::put("/")
-        .body(Frames::new(pieces.into_iter().map(Frame::data)))
-        .expect("valid");
+    let streamed = Request::put("/").body(pieces).expect("valid");
     let (_, took, books) = send(fixed(), Http::new(), &upstream, streamed).await;
     assert_eq!((upstream.calls(), took, books.not_repeatable), (1, 1000, 1));
     // One whose length is known beforehand is not even looked at.

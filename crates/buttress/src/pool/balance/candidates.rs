@@ -47,8 +47,8 @@ impl Candidates<'_> {
         self.roster.nodes.is_empty()
     }
 
-    /// May the call go there? Not if the endpoint is draining, unhealthy or asked to be left alone, if its breaker
-    /// would refuse, or if the call has been there already.
+    /// May the call go there? Not if the endpoint is draining, unhealthy or asked to be left alone, if its breaker or its
+    /// limit would refuse, or if the call has been there already.
     #[inline]
     #[must_use]
     pub fn is_usable(&self, i: usize) -> bool {

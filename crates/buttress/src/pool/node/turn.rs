@@ -188,16 +188,17 @@ impl Node {
         if !self.is_offered() {
             return;
         }
-        match (before == Phase::Up, after == Phase::Up) {
+        let (was_up, is_up) = (before == Phase::Up, after == Phase::Up);
+        if was_up != is_up {
+            self.hub.changed.notify_waiters();
+        }
+        match (was_up, is_up) {
             (true, false) if self.hub.up() > 0 => {
                 self.books.add(book::FAILOVERS, 1);
                 self.hub.failover_began(self);
             }
             (true, false) => self.hub.emit(PoolEvent::Exhausted),
-            (false, true) => {
-                self.hub.failover_ended(self);
-                self.hub.changed.notify_waiters();
-            }
+            (false, true) => self.hub.failover_ended(self),
             _ => {}
         }
     }

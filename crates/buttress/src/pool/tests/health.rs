@@ -244,11 +244,7 @@ async fn a_check_that_is_going_on_does_not_keep_the_pool() {
 #[test]
 fn a_pool_that_is_built_outside_of_a_runtime_is_checked_from_its_first_use() {
     let (nodes, pool) = checked::<2>(checks());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = crate::test_services::paused();
     runtime.block_on(async {
         tokio::time::sleep(secs(60)).await;
         assert_eq!(nodes[0].checks(), 0);

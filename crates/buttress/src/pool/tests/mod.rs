@@ -24,6 +24,8 @@ mod events;
 mod failover;
 mod health;
 mod histories;
+#[cfg(feature = "rate-limit")]
+mod limits;
 mod options;
 mod quality;
 mod readiness;

@@ -181,11 +181,7 @@ fn is_near(limit: u32, capacity: u32) -> bool {
 }
 
 fn simulate<F: Future<Output = ()>>(simulation: impl FnOnce() -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = crate::test_services::paused();
     LocalSet::new().block_on(&runtime, async { simulation().await });
 }
 

@@ -273,11 +273,7 @@ struct Call {
 }
 
 fn run(setup: Setup, steps: Vec<Step>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = crate::test_services::paused();
     runtime.block_on(async {
         let queue = built(
             queue(setup.concurrency, setup.waiting)

@@ -63,11 +63,7 @@ impl Report {
 
 /// Calls of 15 to 25 ms, which come at random; over so many milliseconds.
 fn simulate(queue: &PriorityQueue, mix: Mix, millis: u64) -> Report {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = crate::test_services::paused();
     let report = Rc::new(RefCell::new(Report::default()));
     LocalSet::new().block_on(&runtime, async {
         let random = Source::new(Some(7));
@@ -188,11 +184,7 @@ fn no_more_is_refused_than_is_too_much() {
 fn nobody_starves_in_an_hour_with_ageing() {
     let ageing = Ageing::Promote { after: ms(500) };
     let queue = built(queue(2, 4096).ageing(ageing));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = crate::test_services::paused();
     runtime.block_on(async {
         // The important alone are all that two slots can do: strictly, the others would never run.
         let longest = Rc::new(RefCell::new([0_u64; 5]));

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     CallContext, Grpc, Http, Protocol,
     replay::{Bare, Peek, Replay},
-    test_services::{Answered, Failed, Frames, Upstream, answer, get, headers, status},
+    test_services::{Answered, Failed, Frames, Upstream, a_book, a_long_body, answer, get, headers, status},
 };
 
 /// One call; the answer with what has become of its body, and the policy's books.
@@ -77,32 +77,19 @@ async fn a_post_without_a_key_is_sent_at_most_once_whatever_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn a_small_body_is_sent_again_byte_for_byte_with_its_trailers() {
-    let pieces: Vec<Bytes> = (0..32_u8).map(|n| Bytes::from(vec![n; 1024])).collect();
-    let whole = pieces.concat();
-    let data = pieces.into_iter().map(Frame::data);
-    let end = Frame::trailers(headers(&[("checksum", "17")]));
-    let request = Request::put("/book")
-        .body(Frames::new(data.chain([end])))
-        .expect("valid");
+    let (request, arrives_whole) = a_book();
     let upstream = Upstream::new(|call| status(if call < 2 { 503 } else { 200 }));
     let (response, books) = send(plain(), Http::new(), &upstream, request).await;
     assert_eq!(response.expect("an answer").status(), 200);
     assert_eq!((upstream.calls(), books.recovered), (3, 1));
-    for same in upstream.each(|(head, body, trailers)| {
-        head.uri == "/book" && *body == whole && *trailers == Some(headers(&[("checksum", "17")]))
-    }) {
-        assert!(same);
-    }
+    assert!(upstream.each(arrives_whole).into_iter().all(|whole| whole));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_long_is_sent_once_and_whole() {
-    let pieces: Vec<Bytes> = (0..64_u8).map(|n| Bytes::from(vec![n; 16 << 10])).collect();
-    let whole = Bytes::from(pieces.concat());
+    let (pieces, whole) = a_long_body();
     let upstream = Upstream::new(|_| status(503));
-    let streamed = Request::put("/")
-        .body(Frames::new(pieces.into_iter().map(Frame::data)))
-        .expect("valid");
+    let streamed = Request::put("/").body(pieces).expect("valid");
     let (response, books) = send(plain(), Http::new(), &upstream, streamed).await;
     assert_eq!(response.expect("the original answer").status(), 503);
     assert_eq!((upstream.calls(), books.not_repeatable), (1, 1));

@@ -177,18 +177,19 @@ async fn where_the_breaker_does_not_say_what_is_slow_the_attempts_limit_does_for
         .minimum_calls(2);
     let client = Stack::new("x")
         .pool(pool.addressed_by(address))
-        .attempt_timeout(ms(1000))
+        .attempt_timeout(ms(8000))
         .expect("a limit")
         .circuit_breaker(rate.build().expect("valid"))
         .build()
         .service(service_fn(|_: Letter| async {
-            tokio::time::sleep(ms(999)).await;
+            // To a breaker that knows of no limit that would be slow.
+            tokio::time::sleep(ms(6000)).await;
             Ok::<_, &'static str>("late")
         }));
     for _ in 0..4 {
         assert!(client.clone().oneshot(Letter::default()).await.is_ok());
     }
-    assert_eq!(pool.snapshot().usable(), 1, "under a second is not slow");
+    assert_eq!(pool.snapshot().usable(), 1, "what is in time is not slow");
 }
 
 #[cfg(feature = "rate-limit")]
@@ -220,7 +221,7 @@ async fn each_endpoint_has_a_limit_of_its_own_and_is_passed_over_while_that_is_u
         .await
         .expect_err("both used up");
     let refused = refused.rejected().expect("refused");
-    assert_eq!(refused.kind(), RejectionKind::NoEndpoint);
+    assert_eq!(refused.kind(), RejectionKind::RateLimited);
     assert!(
         refused.retry_after() <= Some(ms(334)) && refused.retry_after() > Some(ms(300)),
         "{refused:?}"
@@ -247,6 +248,38 @@ async fn each_endpoint_has_a_limit_of_its_own_and_is_passed_over_while_that_is_u
     pool.drill("two", &Drill::Close).expect("a breaker");
     for _ in 0..3 {
         assert_eq!(client.clone().oneshot(Letter::default()).await, Ok("two"));
+    }
+}
+
+#[cfg(feature = "rate-limit")]
+#[tokio::test(start_paused = true)]
+async fn where_all_endpoints_are_at_their_limits_a_call_waits_as_long_as_the_limit_says() {
+    use crate::rate_limit::RateLimiter;
+    let limit = RateLimiter::per_second(10).burst(1).max_wait(ms(250));
+    for with_breaker in [false, true] {
+        let (post, pool) = (Post::default(), pool(&["one", "two"]));
+        let client = Stack::new("x")
+            .rate_limit(limit.clone().build().expect("valid"))
+            .circuit_breaker(with_breaker.then(breaker))
+            .attempt_timeout(ms(50))
+            .expect("a limit")
+            .pool(pool.addressed_by(address))
+            .build()
+            .service(post.clone());
+        let start = crate::clock::now();
+        let calls = (0..7).map(|_| client.clone().oneshot(Letter::default()));
+        let answers = futures_util::future::join_all(calls).await;
+        assert_eq!(start.elapsed(), ms(200), "to wait is not to take long");
+        let refused: Vec<_> = answers
+            .iter()
+            .filter_map(|answer| answer.as_ref().err())
+            .collect();
+        assert_eq!(refused.len(), 1);
+        assert_eq!(
+            refused[0].rejected().map(|r| r.kind()),
+            Some(RejectionKind::RateLimited)
+        );
+        assert_eq!((post.to("one"), post.to("two")), (3, 3));
     }
 }
 
