@@ -66,13 +66,15 @@ pub use trace::Trace;
 /// The context of one call.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    trace: Option<Trace>,
+    // It holds the trace as well: copies are made and moved more often than anything else is done with a context.
+    tally: Arc<Tally>,
+    // In place of the one there, where others share that.
+    trace: Option<Arc<Trace>>,
     deadline: Option<Instant>,
     attempt: u32,
     is_repeated: bool,
     is_hedged: bool,
     priority: Option<u8>,
-    tally: Arc<Tally>,
 }
 
 impl Default for CallContext {
@@ -85,14 +87,26 @@ impl CallContext {
     /// A context of which nothing is known yet: the first attempt, no deadline.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_tally(Tally::default())
+    }
+
+    /// The context of a call of which nothing but its place in a trace is known.
+    #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn at(trace: Trace) -> Self {
+        Self::with_tally(Tally::at(Some(trace)))
+    }
+
+    #[inline]
+    fn with_tally(tally: Tally) -> Self {
         Self {
+            tally: Arc::new(tally),
             trace: None,
             deadline: None,
             attempt: 1,
             is_repeated: false,
             is_hedged: false,
             priority: None,
-            tally: Arc::default(),
         }
     }
 
@@ -100,11 +114,17 @@ impl CallContext {
     /// and importance. Its tally is its own, and what it notes is noted in this one's as well.
     #[must_use]
     pub fn nested(&self) -> Self {
+        self.nested_at(self.trace().cloned())
+    }
+
+    /// The same at that place in a trace.
+    pub(crate) fn nested_at(&self, trace: Option<Trace>) -> Self {
         Self {
+            tally: Arc::new(Tally::at(trace).within(&self.tally)),
+            trace: None,
             attempt: 1,
             is_repeated: self.is_repeated(),
-            tally: Arc::new(Tally::within(&self.tally)),
-            ..self.clone()
+            ..*self
         }
     }
 
@@ -112,27 +132,34 @@ impl CallContext {
     /// nothing else of this call is its own.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self {
-            trace: self.trace.clone(),
-            ..Self::new()
-        }
+        Self::with_tally(Tally::at(self.trace().cloned()))
     }
 
     /// The id of the trace that this call belongs to.
     #[must_use]
     pub fn trace_id(&self) -> Option<NonZeroU128> {
-        self.trace.as_ref().map(Trace::id)
+        self.trace().map(Trace::id)
     }
 
     /// The trace that this call belongs to, and where in it it stands.
+    #[inline]
     #[must_use]
     pub fn trace(&self) -> Option<&Trace> {
-        self.trace.as_ref()
+        match &self.trace {
+            Some(own) => Some(own),
+            None => self.tally.trace(),
+        }
     }
 
-    /// Says where in which trace the call stands.
+    /// Says where in which trace the call stands. Copies that have been made before stay where they are.
     pub fn set_trace(&mut self, trace: Trace) {
-        self.trace = Some(trace);
+        match Arc::get_mut(&mut self.tally) {
+            Some(tally) => {
+                tally.set_trace(trace);
+                self.trace = None;
+            }
+            None => self.trace = Some(Arc::new(trace)),
+        }
     }
 
     /// The moment by which the caller wants its answer.
@@ -211,8 +238,14 @@ impl CallContext {
     /// The context of the [scope](Self::scope) that is running. Inside of a retry or a hedge it has the number of the
     /// attempt, and [inside of a deadline](WithDeadline) no more time than that leaves; there it is a new one if there
     /// is no scope.
+    #[inline]
     #[must_use]
     pub fn current() -> Option<Self> {
+        let is_alone = with_current(|_| ()).is_none() && DEADLINE.get().is_none() && MARK.get().attempt == 0;
+        if is_alone { None } else { Self::look_around() }
+    }
+
+    fn look_around() -> Option<Self> {
         let mut current = with_current(Clone::clone);
         if let Some(deadline) = DEADLINE.get() {
             current.get_or_insert_with(Self::new).limit_deadline(deadline);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::with_current;
+use super::{Trace, with_current};
 
 /// What the inner layers learnt about a call, for the outer ones to read when it is over.
 #[derive(Debug, Default)]
@@ -16,15 +16,35 @@ pub struct Tally {
     tried: AtomicU64,
     /// That of the call in which this one was made.
     outer: Option<Arc<Tally>>,
+    /// Where the call stands. It is here because there is one for all copies of a context, in an allocation that each
+    /// call pays for anyway.
+    trace: Option<Trace>,
 }
 
 impl Tally {
-    /// What it notes is noted in the outer one as well.
-    pub(super) fn within(outer: &Arc<Self>) -> Self {
+    #[inline]
+    pub(super) fn at(trace: Option<Trace>) -> Self {
         Self {
-            outer: Some(outer.clone()),
+            trace,
             ..Self::default()
         }
+    }
+
+    /// What it notes is noted in the outer one as well.
+    pub(super) fn within(self, outer: &Arc<Self>) -> Self {
+        Self {
+            outer: Some(outer.clone()),
+            ..self
+        }
+    }
+
+    #[inline]
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    pub(super) fn set_trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
     }
 
     /// How many attempts have been begun.

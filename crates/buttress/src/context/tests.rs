@@ -53,8 +53,28 @@ fn what_goes_on_by_itself_keeps_the_trace_alone() {
 }
 
 #[test]
+fn a_copy_may_be_moved_to_another_place_in_a_trace() {
+    let mut first = CallContext::new();
+    let here = Trace::new();
+    first.set_trace(here.clone());
+    let mut second = first.clone();
+    second.set_trace(here.child());
+    second.tally().add_attempt();
+    assert_eq!((first.trace(), first.tally().attempts()), (Some(&here), 1));
+    let moved = second.trace().cloned();
+    assert_eq!(moved.as_ref().and_then(Trace::parent), Some(here.span()));
+    assert_eq!(
+        (second.nested().trace(), second.detached().trace()),
+        (moved.as_ref(), moved.as_ref())
+    );
+    drop(first);
+    second.set_trace(here.clone());
+    assert_eq!(second.trace(), Some(&here));
+}
+
+#[test]
 fn a_context_is_small() {
-    assert!(size_of::<Trace>() <= 48 && size_of::<CallContext>() <= 80);
+    assert!(size_of::<Trace>() <= 48 && size_of::<CallContext>() <= 40);
     assert_eq!(size_of::<Option<CallContext>>(), size_of::<CallContext>());
 }
 
