@@ -16,8 +16,8 @@ use fastrand::Rng;
 thread_local! {
     static RNG: RefCell<Rng> = RefCell::new(seeded());
     /// A state has 64 bits, and after 2³² ids of one there would be two alike. So an id of a trace takes two states,
-    /// each with a seed of its own.
-    static IDS: RefCell<[Rng; 2]> = RefCell::new([seeded(), seeded()]);
+    /// each with a seed of its own; the third is for the work in it.
+    static IDS: RefCell<[Rng; 3]> = RefCell::new([seeded(), seeded(), seeded()]);
 }
 
 fn seeded() -> Rng {
@@ -25,19 +25,24 @@ fn seeded() -> Rng {
     Rng::with_seed(RandomState::new().hash_one(0x6275_7474_7265_7373_u64))
 }
 
-/// An id for a new trace.
+/// An id for a new trace, and one for the first piece of work in it.
 #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
-pub(crate) fn trace_id() -> NonZeroU128 {
+#[inline]
+pub(crate) fn trace_ids() -> (NonZeroU128, NonZeroU64) {
     loop {
-        let draw = |[high, low]: &mut [Rng; 2]| u128::from(high.u64(..)) << 64 | u128::from(low.u64(..));
-        if let Some(id) = NonZeroU128::new(IDS.with_borrow_mut(draw)) {
-            return id;
+        let (id, span) = IDS.with_borrow_mut(|[high, low, span]| {
+            let id = u128::from(high.u64(..)) << 64 | u128::from(low.u64(..));
+            (id, span.u64(..))
+        });
+        if let (Some(id), Some(span)) = (NonZeroU128::new(id), NonZeroU64::new(span)) {
+            return (id, span);
         }
     }
 }
 
 /// An id for a piece of work in a trace.
 #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+#[inline]
 pub(crate) fn span_id() -> NonZeroU64 {
     loop {
         if let Some(id) = NonZeroU64::new(RNG.with_borrow_mut(|rng| rng.u64(..))) {
@@ -117,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_halves_of_an_id_are_drawn_apart() {
-        let ids: Vec<u128> = (0..1000).map(|_| trace_id().get()).collect();
+        let ids: Vec<u128> = (0..1000).map(|_| trace_ids().0.get()).collect();
         let highs: std::collections::HashSet<u64> = ids.iter().map(|id| (id >> 64) as u64).collect();
         let lows: std::collections::HashSet<u64> = ids.iter().map(|id| *id as u64).collect();
         assert_eq!((highs.len(), lows.len()), (1000, 1000));

@@ -41,7 +41,8 @@ impl Trace {
     /// A new trace, of random ids, sampled.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(random::trace_id(), random::span_id()).with_flags(Self::SAMPLED | Self::RANDOM)
+        let (id, span) = random::trace_ids();
+        Self::of(id, span).with_flags(Self::SAMPLED | Self::RANDOM)
     }
 
     /// The place with these ids, not sampled.

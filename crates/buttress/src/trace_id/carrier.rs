@@ -62,6 +62,13 @@ pub struct Received {
     pub refused: u8,
 }
 
+impl Received {
+    #[inline]
+    pub(super) fn says_nothing(&self) -> bool {
+        self.parent.is_none() && self.request_id.is_none()
+    }
+}
+
 /// A plain request carries nothing: its context travels in a [scope](crate::CallContext::scope).
 impl<Request, C> Carrier<Request> for Plain<C> {
     const CARRIES: bool = false;

@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use super::{Answer, TraceBody, TraceToken};
+use super::{Answer, Carrier, TraceBody, TraceId, TraceToken};
 use crate::{
     context::CallContext,
     error::Error,
@@ -43,7 +43,8 @@ where
 {
     type Response = P::Response<TraceToken>;
 
-    #[inline]
+    // Always: by a call of it the response would be moved once more.
+    #[inline(always)]
     fn observe(
         protocol: &P,
         result: Result<R, E>,
@@ -66,7 +67,8 @@ where
 {
     type Response = <P as Protocol<Body<P, R>, Error<Infallible>>>::Response<TraceToken>;
 
-    #[inline]
+    // Always: by a call of it the response would be moved once more.
+    #[inline(always)]
     fn observe(
         protocol: &P,
         result: Result<R, E>,
@@ -97,7 +99,58 @@ where
 }
 
 mod private {
-    pub trait Sealed {}
-    impl Sealed for super::Inbound {}
-    impl Sealed for super::Outbound {}
+    use super::{CallContext, Carrier, TraceId};
+
+    pub trait Sealed {
+        const IS_INBOUND: bool;
+
+        /// The context of a request.
+        fn context<P: Carrier<R>, R>(policy: &TraceId, protocol: &P, request: &mut R) -> CallContext;
+
+        /// Sends the context along with the request; what is returned has to be around the call besides.
+        fn carry<P: Carrier<R>, R>(
+            protocol: &P,
+            request: &mut R,
+            context: CallContext,
+        ) -> Option<CallContext>;
+    }
+
+    impl Sealed for super::Inbound {
+        const IS_INBOUND: bool = true;
+
+        #[inline]
+        fn context<P: Carrier<R>, R>(policy: &TraceId, protocol: &P, request: &mut R) -> CallContext {
+            policy.read_request(protocol, request)
+        }
+
+        #[inline]
+        fn carry<P: Carrier<R>, R>(
+            protocol: &P,
+            request: &mut R,
+            context: CallContext,
+        ) -> Option<CallContext> {
+            // Layers further in look into the request, a handler looks around itself: it gets both.
+            let _ = protocol.set_context(request, context.clone());
+            Some(context)
+        }
+    }
+
+    impl Sealed for super::Outbound {
+        const IS_INBOUND: bool = false;
+
+        #[inline]
+        fn context<P: Carrier<R>, R>(policy: &TraceId, protocol: &P, request: &mut R) -> CallContext {
+            policy.depart(protocol, request)
+        }
+
+        #[inline]
+        fn carry<P: Carrier<R>, R>(
+            protocol: &P,
+            request: &mut R,
+            context: CallContext,
+        ) -> Option<CallContext> {
+            // A request that has room for the context carries it further in by itself.
+            protocol.set_context(request, context).err()
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{Answer, Direction, TraceToken};
-use crate::context::Scoped;
+use crate::context::{CallContext, Scoped};
 
 pin_project! {
     /// The future of [`TraceIdService`](super::TraceIdService).
@@ -59,17 +59,49 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut result = ready!(match this.token {
-            None => this.inner.as_mut().poll(cx),
-            Some(token) => token.in_span(|| this.inner.as_mut().poll(cx)),
-        });
-        let context = this.inner.as_mut().take_context();
-        if let (true, Ok(response), Some(context)) = (*this.answers, &mut result, &context) {
-            if let Some(trace) = context.trace() {
-                this.protocol.answer(response, trace);
-            }
+        if this.token.is_some() {
+            return poll_told::<_, _, D, _, _>(this.inner, this.protocol, this.token, *this.answers, cx);
         }
-        Poll::Ready(D::observe(this.protocol, result, this.token.take(), context))
+        // Of a call that nobody hears of. Apart from the other, so that the compiler sees that nothing is watched, and
+        // moves the response where it goes instead of from hand to hand.
+        let mut result = ready!(this.inner.as_mut().poll(cx));
+        let context = this.inner.as_mut().take_context();
+        if *this.answers {
+            answer(this.protocol, &mut result, &context);
+        }
+        Poll::Ready(D::observe(this.protocol, result, None, context))
+    }
+}
+
+#[inline(never)]
+fn poll_told<F, P, D, R, E>(
+    mut inner: Pin<&mut Scoped<F>>,
+    protocol: &P,
+    token: &mut Option<TraceToken>,
+    answers: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<D::Response, E>>
+where
+    F: Future<Output = Result<R, E>>,
+    P: Answer<R>,
+    D: Direction<P, R, E>,
+{
+    let mut result = ready!(match token {
+        None => inner.as_mut().poll(cx),
+        Some(token) => token.in_span(|| inner.as_mut().poll(cx)),
+    });
+    let context = inner.as_mut().take_context();
+    if answers {
+        answer(protocol, &mut result, &context);
+    }
+    Poll::Ready(D::observe(protocol, result, token.take(), context))
+}
+
+#[inline]
+fn answer<P: Answer<R>, R, E>(protocol: &P, result: &mut Result<R, E>, context: &Option<CallContext>) {
+    let trace = context.as_ref().and_then(CallContext::trace);
+    if let (Ok(response), Some(trace)) = (result, trace) {
+        protocol.answer(response, trace);
     }
 }
 

@@ -1,16 +1,4 @@
-//! Hexadecimal digits, by a table.
-
-/// Every byte as its two digits.
-static PAIRS: [[u8; 2]; 256] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
+//! Hexadecimal digits: written eight at a time, read by a table.
 
 /// What no digit is worth.
 const NONE: u8 = 0xff;
@@ -26,24 +14,40 @@ static VALUES: [u8; 256] = {
     values
 };
 
-/// Writes the bytes' digits, twice as many as there are bytes.
+/// The digits of 32 bits, all of them at once in the bytes of a word: so they are in memory in one store, and whoever
+/// reads them there does not have to wait for eight.
 #[inline]
-pub(super) fn write(bytes: &[u8], digits: &mut [u8]) {
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&PAIRS[usize::from(*byte)]);
-    }
+const fn of_32(number: u32) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut word = number as u64;
+    word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
+    word = (word | word << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 in each byte that is more than nine.
+    let letters = (word + 6 * EACH) >> 4 & EACH;
+    (word + b'0' as u64 * EACH + letters * (b'a' - b'9' - 1) as u64).to_be_bytes()
 }
 
+#[inline]
 pub(super) fn of_128(number: u128) -> [u8; 32] {
     let mut digits = [0; 32];
-    write(&number.to_be_bytes(), &mut digits);
+    digits[..16].copy_from_slice(&of_64((number >> 64) as u64));
+    digits[16..].copy_from_slice(&of_64(number as u64));
     digits
 }
 
+#[inline]
 pub(super) fn of_64(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
-    write(&number.to_be_bytes(), &mut digits);
+    digits[..8].copy_from_slice(&of_32((number >> 32) as u32));
+    digits[8..].copy_from_slice(&of_32(number as u32));
     digits
+}
+
+#[inline]
+pub(super) fn of_8(number: u8) -> [u8; 2] {
+    let [.., high, low] = of_32(number.into());
+    [high, low]
 }
 
 /// Digits are ASCII.
@@ -90,6 +94,17 @@ mod tests {
             let long = u128::from(number) << 64 | 0xfedc;
             assert_eq!(as_str(&of_128(long)), format!("{long:032x}"));
             assert_eq!(read_128(&of_128(long)), Some(long));
+        }
+    }
+
+    #[test]
+    fn every_digit_is_written_in_every_place() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(as_str(&of_8(byte)), format!("{byte:02x}"));
+            for place in 0..16 {
+                let number = u128::from(byte) << (8 * place);
+                assert_eq!(as_str(&of_128(number)), format!("{number:032x}"));
+            }
         }
     }
 

@@ -21,8 +21,7 @@ impl TraceId {
         // Somebody further out may have made one. What the task that serves a connection is part of has nothing to do with
         // the requests that come by it.
         let around = if P::CARRIES { None } else { CallContext::current() };
-        let known = protocol.context(request).cloned();
-        let mut context = known.or(around).unwrap_or_default();
+        let known = protocol.context(request).cloned().or(around);
         // Whatever is gone on with, what no use can be made of has to go.
         let received = match (P::CARRIES, self.accepts()) {
             (false, _) => Received::default(),
@@ -33,9 +32,18 @@ impl TraceId {
                 Received::default()
             }
         };
-        let trace = self.go_on(context.trace(), received);
-        context.set_trace(trace);
-        context
+        let trace = match known.as_ref().and_then(CallContext::trace) {
+            // Most calls are the first that is heard of their trace.
+            None if received.says_nothing() => self.begin(),
+            trace => self.go_on(trace, received),
+        };
+        match known {
+            None => CallContext::at(trace),
+            Some(mut context) => {
+                context.set_trace(trace);
+                context
+            }
+        }
     }
 
     /// The context of a request that goes out.
@@ -43,37 +51,47 @@ impl TraceId {
     where
         P: Carrier<Request>,
     {
-        let around = match protocol.context(request) {
-            Some(context) => Some(context.nested()),
-            None => CallContext::current().map(|context| context.nested()),
-        };
-        let mut context = around.unwrap_or_default();
         let sent = protocol.sending(request);
-        let trace = match (whose(sent, context.trace()), context.trace()) {
+        let current;
+        let around = match protocol.context(request) {
+            Some(context) => Some(context),
+            None => {
+                current = CallContext::current();
+                current.as_ref()
+            }
+        };
+        let mut strips = false;
+        let known = around.and_then(CallContext::trace);
+        let trace = match (whose(sent, known), known) {
             // Somebody has written it already, further out: they know better.
             (Whose::Theirs(sender), known) => match known.and_then(Trace::request_id) {
                 Some(id) => sender.into_trace().with_request_id(id),
                 None => sender.into_trace(),
             },
             (Whose::Ours, Some(known)) => {
-                if sent.is_some() {
-                    protocol.strip(request);
-                }
+                strips = sent.is_some();
                 known.child()
             }
             (Whose::Ours, None) => self.begin(),
         };
-        context.set_trace(trace);
+        let context = match around {
+            Some(around) => around.nested_at(Some(trace)),
+            None => CallContext::at(trace),
+        };
+        if strips {
+            protocol.strip(request);
+        }
         context
     }
 
     /// A trace that begins here.
+    #[inline]
     pub(super) fn begin(&self) -> Trace {
         self.count(MADE, 1);
-        let id = random::trace_id();
+        let (id, span) = random::trace_ids();
         let sampled = is_sampled(id.get(), self.sampled());
         let sampled = if sampled { Trace::SAMPLED } else { 0 };
-        Trace::of(id, random::span_id()).with_flags(Trace::RANDOM | sampled)
+        Trace::of(id, span).with_flags(Trace::RANDOM | sampled)
     }
 
     /// Reads what a request says of itself.
@@ -177,7 +195,11 @@ impl TraceParent {
 /// [Consistent probability sampling]: the last 56 bits of the id are at or above a threshold.
 ///
 /// [Consistent probability sampling]: https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
+#[inline]
 fn is_sampled(id: u128, share: f64) -> bool {
+    if share >= 1.0 {
+        return true;
+    }
     const ALL: f64 = (1_u64 << 56) as f64;
     let drawn = (id & ((1 << 56) - 1)) as u64;
     drawn >= ((1.0 - share) * ALL) as u64

@@ -68,12 +68,13 @@ impl TraceParent {
     }
 
     /// The header's value, in version 00.
+    #[inline]
     #[must_use]
     pub fn to_bytes(self) -> [u8; LENGTH] {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        hex::write(&self.trace_id.get().to_be_bytes(), &mut value[TRACE_ID]);
-        hex::write(&self.parent_id.get().to_be_bytes(), &mut value[36..52]);
-        hex::write(&[self.flags], &mut value[53..]);
+        value[TRACE_ID].copy_from_slice(&hex::of_128(self.trace_id.get()));
+        value[36..52].copy_from_slice(&hex::of_64(self.parent_id.get()));
+        value[53..].copy_from_slice(&hex::of_8(self.flags));
         value
     }
 }

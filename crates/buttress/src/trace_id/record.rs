@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, thread, time::Duration};
 use tracing::{
     Level, Span,
     field::{DisplayValue, Empty, display},
+    level_filters::LevelFilter,
 };
 
 use super::{Answer, Id, hex};
@@ -77,6 +78,11 @@ fn millis(duration: Duration) -> f64 {
 /// Whether anybody listens to calls of that direction: what the many that nobody listens to are asked.
 #[inline]
 pub(super) fn is_heard(inbound: bool, spans: bool, logs: bool) -> bool {
+    // Nothing of ours is more important than that: where nobody wants it there is no more to ask.
+    LevelFilter::current() >= LevelFilter::INFO && is_wanted(inbound, spans, logs)
+}
+
+fn is_wanted(inbound: bool, spans: bool, logs: bool) -> bool {
     (spans && tracing::enabled!(target: TRACE, Level::INFO)) || (logs && is_logged(inbound))
 }
 

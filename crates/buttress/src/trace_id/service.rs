@@ -5,7 +5,7 @@ use std::{
 
 use tower_service::Service;
 
-use super::{Answer, Carrier, Direction, Inbound, Outbound, TraceId, TraceIdFuture, TraceToken};
+use super::{Answer, Carrier, Direction, Outbound, TraceId, TraceIdFuture, TraceToken};
 use crate::{
     context::{CallContext, Entered, Scoped},
     outcome::Plain,
@@ -40,15 +40,15 @@ impl<S: Clone, P: Clone, D> Clone for TraceIdService<S, P, D> {
     }
 }
 
-impl<S, P, Request> Service<Request> for TraceIdService<S, P, Outbound>
+impl<S, P, D, Request> Service<Request> for TraceIdService<S, P, D>
 where
     S: Service<Request>,
     P: Carrier<Request> + Answer<S::Response> + Clone,
-    Outbound: Direction<P, S::Response, S::Error>,
+    D: Direction<P, S::Response, S::Error>,
 {
-    type Response = <Outbound as Direction<P, S::Response, S::Error>>::Response;
+    type Response = D::Response;
     type Error = S::Error;
-    type Future = TraceIdFuture<S::Future, P, Outbound>;
+    type Future = TraceIdFuture<S::Future, P, D>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -60,57 +60,47 @@ where
         let Some(policy) = &self.policy else {
             return TraceIdFuture::untraced(self.inner.call(request), self.protocol.clone());
         };
-        let context = policy.depart(&self.protocol, &mut request);
-        let token = policy.tell(&self.protocol, &request, &context, false);
-        // A request that has room for the context carries it further in by itself.
-        let mut context = self.protocol.set_context(&mut request, context).err();
-        let inner = call(&mut self.inner, request, &mut context, &token);
-        TraceIdFuture::new(Scoped::new(context, inner), self.protocol.clone(), token, false)
-    }
-}
-
-impl<S, P, Request> Service<Request> for TraceIdService<S, P, Inbound>
-where
-    S: Service<Request>,
-    P: Carrier<Request> + Answer<S::Response> + Clone,
-    Inbound: Direction<P, S::Response, S::Error>,
-{
-    type Response = <Inbound as Direction<P, S::Response, S::Error>>::Response;
-    type Error = S::Error;
-    type Future = TraceIdFuture<S::Future, P, Inbound>;
-
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    #[inline]
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let Some(policy) = &self.policy else {
-            return TraceIdFuture::untraced(self.inner.call(request), self.protocol.clone());
-        };
-        let context = policy.read_request(&self.protocol, &mut request);
-        let token = policy.tell(&self.protocol, &request, &context, true);
-        // Layers further in look into the request, a handler looks around itself: it gets both.
-        let answers = policy.answers();
-        let _ = self.protocol.set_context(&mut request, context.clone());
-        let mut context = Some(context);
-        let inner = call(&mut self.inner, request, &mut context, &token);
-        TraceIdFuture::new(Scoped::new(context, inner), self.protocol.clone(), token, answers)
+        let context = D::context(policy, &self.protocol, &mut request);
+        let token = policy.tell(&self.protocol, &request, &context, D::IS_INBOUND);
+        let answers = D::IS_INBOUND && policy.answers();
+        let mut around = D::carry(&self.protocol, &mut request, context);
+        if let Some(token) = token {
+            return call_told(
+                &mut self.inner,
+                request,
+                around,
+                self.protocol.clone(),
+                token,
+                answers,
+            );
+        }
+        let inner = call_within(&mut self.inner, request, &mut around);
+        TraceIdFuture::new(Scoped::new(around, inner), self.protocol.clone(), None, answers)
     }
 }
 
 /// Layers further in read the context in `call` as well as in their futures.
-#[inline]
-fn call<S: Service<Request>, Request>(
+// Always: by a call of it request and future would be moved once more.
+#[inline(always)]
+fn call_within<S: Service<Request>, Request>(
     service: &mut S,
     request: Request,
-    context: &mut Option<CallContext>,
-    token: &Option<TraceToken>,
+    around: &mut Option<CallContext>,
 ) -> S::Future {
-    let _entered = Entered::enter(context);
-    match token {
-        None => service.call(request),
-        Some(token) => token.in_span(|| service.call(request)),
-    }
+    let _entered = Entered::enter(around);
+    service.call(request)
+}
+
+// Apart, so that a call that nobody hears of is not moved about for it.
+#[inline(never)]
+fn call_told<S: Service<Request>, Request, P, D>(
+    service: &mut S,
+    request: Request,
+    mut around: Option<CallContext>,
+    protocol: P,
+    token: TraceToken,
+    answers: bool,
+) -> TraceIdFuture<S::Future, P, D> {
+    let inner = token.in_span(|| call_within(service, request, &mut around));
+    TraceIdFuture::new(Scoped::new(around, inner), protocol, Some(token), answers)
 }

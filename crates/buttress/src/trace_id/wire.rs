@@ -58,11 +58,17 @@ fn may_say(headers: &HeaderMap) -> bool {
     headers.keys_len() > USUAL || headers.keys().any(|name| ours.contains(&name))
 }
 
+#[inline]
 fn receive(headers: &mut HeaderMap) -> Received {
-    let mut received = Received::default();
-    if !may_say(headers) {
-        return received;
+    if may_say(headers) {
+        read(headers)
+    } else {
+        Received::default()
     }
+}
+
+fn read(headers: &mut HeaderMap) -> Received {
+    let mut received = Received::default();
     match Found::find(headers, &TRACEPARENT).read(TraceParent::parse) {
         Ok(parent) => received.parent = parent,
         Err(()) => received.refuse(headers, &TRACEPARENT),
@@ -93,6 +99,7 @@ impl Received {
     }
 }
 
+#[inline]
 fn sending(headers: &HeaderMap) -> Option<TraceParent> {
     Found::find(headers, &TRACEPARENT).read(TraceParent::parse).ok()?
 }
@@ -130,7 +137,7 @@ fn send_request_id(headers: &mut HeaderMap, trace: &Trace) {
 fn request_id(trace: &Trace) -> Bytes {
     match trace.request_id() {
         Some(id) => Bytes::copy_from_slice(id.as_bytes()),
-        None => Bytes::copy_from_slice(&hex::of_128(trace.id().get())),
+        None => Bytes::from(Box::new(hex::of_128(trace.id().get())) as Box<[u8]>),
     }
 }
 
@@ -161,6 +168,7 @@ macro_rules! in_headers {
         impl<B, C: $Judge> Carrier<Request<B>> for $Protocol<C> {
             const CARRIES: bool = true;
 
+            #[inline]
             fn receive(&self, request: &mut Request<B>) -> Received {
                 receive(request.headers_mut())
             }
@@ -175,6 +183,7 @@ macro_rules! in_headers {
                 request.headers_mut().remove(&REQUEST_ID);
             }
 
+            #[inline]
             fn sending(&self, request: &Request<B>) -> Option<TraceParent> {
                 sending(request.headers())
             }

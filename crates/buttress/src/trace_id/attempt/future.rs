@@ -30,6 +30,9 @@ impl<F: Future> Future for AttemptFuture<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        if this.span.is_none() {
+            return this.inner.poll(cx);
+        }
         let _entered = this.span.enter();
         this.inner.poll(cx)
     }

@@ -1,7 +1,7 @@
 use std::task::{Context, Poll};
 
 use tower_service::Service;
-use tracing::{Level, Span};
+use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::AttemptFuture;
 use crate::{
@@ -54,9 +54,22 @@ where
             Some(policy) => policy.attempt(&self.protocol, &mut request),
             None => Span::none(),
         };
-        let inner = span.in_scope(|| self.inner.call(request));
-        AttemptFuture::new(inner, span)
+        if span.is_none() {
+            return AttemptFuture::new(self.inner.call(request), Span::none());
+        }
+        call_told(&mut self.inner, request, span)
     }
+}
+
+// Apart, so that a call that nobody hears of is not moved about for it.
+#[inline(never)]
+fn call_told<S: Service<Request>, Request>(
+    service: &mut S,
+    request: Request,
+    span: Span,
+) -> AttemptFuture<S::Future> {
+    let inner = span.in_scope(|| service.call(request));
+    AttemptFuture::new(inner, span)
 }
 
 impl TraceId {
@@ -77,7 +90,9 @@ impl TraceId {
         P: Carrier<Request>,
     {
         let sends = P::CARRIES && self.propagates();
-        let tells = self.has_spans() && tracing::enabled!(target: TRACE, Level::DEBUG);
+        let tells = self.has_spans()
+            && LevelFilter::current() >= LevelFilter::DEBUG
+            && tracing::enabled!(target: TRACE, Level::DEBUG);
         if !sends && !tells {
             return Span::none();
         }
