@@ -9,7 +9,16 @@ use crate::{
     workshop::Failed,
 };
 
-/// The mutations of the file at `path`. Any test of the concern may find one, or else any at all.
+/// Whose tests may find mistakes in what concerns share, beside its own.
+const USERS: [(&str, &[&str]); 5] = [
+    ("budget", &["retry"]),
+    ("duration", &["config"]),
+    ("histogram", &["hedge", "metrics"]),
+    ("striped", &["metrics"]),
+    ("wait_line", &["priority", "rate_limit"]),
+];
+
+/// The mutations of the file at `path`. Any test of the concern may find one.
 pub(crate) fn read(path: &Path, root: &Path) -> Result<Vec<Mutation>, Failed> {
     let drawn: Vec<Value> = serde_json::from_str(&fs::read_to_string(path)?)?;
     drawn.iter().map(|mutant| parse(mutant, root)).collect()
@@ -22,11 +31,15 @@ fn parse(mutant: &Value, root: &Path) -> Result<Mutation, Failed> {
         let end = &mutant["span"][end];
         offset(&text, end["line"].as_u64()?, end["column"].as_u64()?)
     };
-    let (start, end) = place("start").zip(place("end")).ok_or("a mutant without a place")?;
+    let (start, end) = place("start")
+        .zip(place("end"))
+        .ok_or("a mutant without a place")?;
     let below = file
         .strip_prefix("crates/buttress/src/")
         .ok_or_else(|| format!("{file} is not the library's"))?;
     let concern = below.split(['/', '.']).next().unwrap_or(below);
+    let users = USERS.iter().find(|(shared, _)| *shared == concern);
+    let users = users.map_or(&[][..], |(_, users)| users);
     Ok(Mutation {
         list: "drawn".to_owned(),
         title: mutant["name"].as_str().unwrap_or_default().to_owned(),
@@ -36,7 +49,11 @@ fn parse(mutant: &Value, root: &Path) -> Result<Mutation, Failed> {
             new: mutant["replacement"].as_str().unwrap_or_default().to_owned(),
             at: Some(start..end),
         }],
-        tests: vec![format!("{concern}::"), String::new()],
+        tests: [concern]
+            .iter()
+            .chain(users)
+            .map(|concern| format!("{concern}::"))
+            .collect(),
         is_found_by_any: true,
     })
 }

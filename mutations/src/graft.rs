@@ -70,7 +70,9 @@ impl Orchard {
 
     /// The files as they were shown.
     pub(crate) fn as_they_were(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().map(|(file, trunk)| (file.as_str(), trunk.text.as_str()))
+        self.files
+            .iter()
+            .map(|(file, trunk)| (file.as_str(), trunk.text.as_str()))
     }
 
     pub(crate) fn show(&mut self, file: &str, text: String) {

@@ -29,10 +29,22 @@
 mod drawn;
 mod graft;
 mod list;
+#[cfg(test)]
+mod rules;
 mod source;
 mod workshop;
 
-use std::{env, path::Path, process::ExitCode};
+use std::{
+    env,
+    num::NonZero,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+};
 
 use crate::{
     list::Mutation,
@@ -83,12 +95,38 @@ fn run() -> Result<bool, Failed> {
     let red = together.expect_green(tests(&mutations, |number| planted.contains(&number)))?;
     // What the build of all has changed, a size or an instant, may not be in one of its own.
     planted.retain(|number| !mutations[*number].tests.iter().any(|test| red.contains_key(test)));
-    for (number, mutation) in mutations.iter().enumerate() {
-        if planted.contains(&number) {
-            tell(mutation, together.alive(mutation, Some(number)));
+    let numbers: Vec<usize> = (0..mutations.len())
+        .filter(|number| planted.contains(number))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let (results, told) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            let (results, next, numbers, mutations, together) =
+                (results.clone(), &next, &numbers, &mutations, &together);
+            scope.spawn(move || {
+                while let Some(&number) = numbers.get(next.fetch_add(1, Relaxed)) {
+                    // Whoever listens is there until all is told.
+                    let _ = results.send((number, together.alive(&mutations[number], Some(number))));
+                }
+            });
         }
-    }
+        drop(results);
+        for (number, result) in told {
+            tell(&mutations[number], result);
+        }
+    });
 
+    // There are too many of those to build one by one, and most are left over because they do not compile.
+    if mutations.iter().any(|mutation| mutation.is_found_by_any) {
+        println!(
+            "{} of {} mutations killed, {} do not compile or are outside of functions",
+            planted.len() - survivors,
+            planted.len(),
+            mutations.len() - planted.len()
+        );
+        return Ok(survivors == 0);
+    }
     if planted.len() < mutations.len() {
         let mut sound = workshop.sound()?;
         let red = sound.expect_green(tests(&mutations, |number| !planted.contains(&number)))?;

@@ -103,7 +103,9 @@ fn is_word(bytes: &[u8], at: usize) -> bool {
 }
 
 fn end_of(bytes: &[u8], from: usize, mark: &[u8]) -> usize {
-    let found = bytes.get(from..).and_then(|rest| rest.windows(mark.len()).position(|w| w == mark));
+    let found = bytes
+        .get(from..)
+        .and_then(|rest| rest.windows(mark.len()).position(|w| w == mark));
     found.map_or(bytes.len(), |found| from + found + mark.len())
 }
 
@@ -121,7 +123,9 @@ fn end_of_raw(bytes: &[u8], from: usize) -> usize {
     if bytes.get(from + 1 + hashes) != Some(&b'"') {
         return from;
     }
-    let mark: Vec<u8> = std::iter::once(b'"').chain(std::iter::repeat_n(b'#', hashes)).collect();
+    let mark: Vec<u8> = std::iter::once(b'"')
+        .chain(std::iter::repeat_n(b'#', hashes))
+        .collect();
     end_of(bytes, from + 2 + hashes, &mark)
 }
 
@@ -135,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_body_is_what_stands_between_its_braces() {
-        assert_eq!(found("impl A { fn a(&self) -> [u8; 2] {x} fn b() {y} }"), ["x", "y"]);
+        assert_eq!(
+            found("impl A { fn a(&self) -> [u8; 2] {x} fn b() {y} }"),
+            ["x", "y"]
+        );
         assert_eq!(found("trait A { fn a(); fn b() where Self: Sized {y} }"), ["y"]);
     }
 
@@ -152,8 +159,9 @@ mod tests {
 
     #[test]
     fn a_constant_function_and_a_pointer_are_none() {
-        assert_eq!(found("pub const fn a() {x} fn b(f: fn(u8)) {y} const C: u8 = 1; fn d() {z}"), [
-            "y", "z"
-        ]);
+        assert_eq!(
+            found("pub const fn a() {x} fn b(f: fn(u8)) {y} const C: u8 = 1; fn d() {z}"),
+            ["y", "z"]
+        );
     }
 }

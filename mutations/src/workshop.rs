@@ -35,7 +35,7 @@ pub(crate) struct Workshop {
 pub(crate) struct Program {
     path: PathBuf,
     folder: PathBuf,
-    log: PathBuf,
+    build: PathBuf,
     /// Those tests in full, and how long each may take.
     tests: HashMap<String, (String, Duration)>,
 }
@@ -174,7 +174,7 @@ impl Workshop {
         Program {
             path,
             folder: self.tree.join("crates/buttress"),
-            log: self.build.join("test.log"),
+            build: self.build.clone(),
             tests: HashMap::new(),
         }
     }
@@ -248,12 +248,18 @@ impl Program {
                     .collect()
             };
             let [name] = found[..] else {
-                others.insert(test.clone(), format!("{} tests are called `{test}`, not one", found.len()));
+                others.insert(
+                    test.clone(),
+                    format!("{} tests are called `{test}`, not one", found.len()),
+                );
                 continue;
             };
             let start = Instant::now();
             if self.passes(name, PATIENCE * 10, None)? {
-                let patience = PATIENCE.max(start.elapsed() * 5);
+                let patience = match is_many(test) {
+                    true => PATIENCE / 4 + start.elapsed() * 4,
+                    false => PATIENCE.max(start.elapsed() * 5),
+                };
                 self.tests.insert(test.clone(), (name.to_owned(), patience));
             } else {
                 others.insert(test.clone(), format!("`{test}` is red without any mutation"));
@@ -281,13 +287,17 @@ impl Program {
         Self {
             path,
             folder: self.folder.clone(),
-            log: self.log.clone(),
+            build: self.build.clone(),
             tests: self.tests.clone(),
         }
     }
 
     fn passes(&self, name: &str, patience: Duration, number: Option<usize>) -> Result<bool, Failed> {
-        let log = File::create(&self.log)?;
+        // One for each that runs at the same time.
+        let path = self
+            .build
+            .join(format!("test-{}.log", number.unwrap_or_default()));
+        let log = File::create(&path)?;
         let mut command = Command::new(&self.path);
         if !is_many(name) {
             command.arg("--exact");
@@ -309,7 +319,8 @@ impl Program {
             if let Some(status) = running.try_wait()? {
                 return Ok(status.success());
             }
-            if start.elapsed() >= patience {
+            let is_red = is_many(name) && is_red(&path)?;
+            if is_red || start.elapsed() >= patience {
                 running.kill()?;
                 running.wait()?;
                 return Ok(false);
@@ -321,7 +332,14 @@ impl Program {
 
 /// Whether all tests with that in their names are meant.
 fn is_many(test: &str) -> bool {
-    test.is_empty() || test.ends_with("::")
+    test.ends_with("::")
+}
+
+/// Whether one of many has failed already: the others need not be waited for.
+fn is_red(log: &Path) -> Result<bool, Failed> {
+    Ok(fs::read(log)?
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"test ") && line.ends_with(b"FAILED")))
 }
 
 fn does_not_compile(errors: &[CompileError]) -> Failed {
