@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{fs, ops::Range, path::Path};
 
 use crate::workshop::Failed;
 
@@ -10,6 +10,8 @@ pub(crate) struct Mutation {
     pub(crate) title: String,
     pub(crate) changes: Vec<Change>,
     pub(crate) tests: Vec<String>,
+    /// One test that fails is enough, or else all of them must.
+    pub(crate) is_found_by_any: bool,
 }
 
 /// One place in which it changes the source.
@@ -18,9 +20,24 @@ pub(crate) struct Change {
     pub(crate) file: String,
     pub(crate) old: String,
     pub(crate) new: String,
+    /// Where it is, if it is known; or else wherever it reads `old`.
+    pub(crate) at: Option<Range<usize>>,
+}
+
+impl Change {
+    /// Where it is in the text of its file, if that is one place.
+    pub(crate) fn place(&self, text: &str) -> Option<Range<usize>> {
+        if let Some(at) = &self.at {
+            return Some(at.clone());
+        }
+        let mut places = text.match_indices(&self.old);
+        let (start, old) = places.next()?;
+        places.next().is_none().then(|| start..start + old.len())
+    }
 }
 
 impl Mutation {
+    /// Whether the word is in its list's name, in its title, or in the name of a test or file of it.
     pub(crate) fn mentions(&self, word: &str) -> bool {
         self.list.contains(word)
             || self.title.contains(word)

@@ -7,6 +7,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tower_layer::Layer;
@@ -35,6 +36,8 @@ pub(super) struct Known {
     holds: Vec<(&'static str, Reading)>,
     /// Calls that were given up.
     cancelled: Vec<(&'static str, Reading)>,
+    /// After that long the policy is what it was, whatever it has seen of the service inside.
+    rest: Duration,
     /// Has the policy refuse whatever comes.
     pub(super) refuse: Option<Box<dyn FnOnce()>>,
 }
@@ -74,6 +77,11 @@ impl<L> Facts<L> {
 
     pub(super) fn cancelled(mut self, who: &'static str, reading: impl Fn() -> u64 + 'static) -> Self {
         self.known.cancelled.push((who, Box::new(reading)));
+        self
+    }
+
+    pub(super) fn rests(mut self, rest: Duration) -> Self {
+        self.known.rest = rest;
         self
     }
 
@@ -256,9 +264,17 @@ impl Case {
         self.known.cancelled.iter().map(read).collect()
     }
 
+    /// Lets the policy forget what it has seen of the service inside.
+    pub(super) async fn rest(&self) {
+        if !self.known.rest.is_zero() {
+            tokio::time::advance(self.known.rest).await;
+        }
+    }
+
     /// Nothing is left of any call, and another one passes.
     pub(super) async fn assert_as_new(&self, after: &str) {
         self.assert_idle(after);
+        self.rest().await;
         let ended = self.call_through().await;
         assert_eq!(ended, Ok(200), "another call after {after}");
         self.assert_idle(after);

@@ -1,6 +1,11 @@
 //! The table of all layers.
 
-#[cfg(any(feature = "hedge", feature = "rate-limit", feature = "timeout"))]
+#[cfg(any(
+    feature = "circuit-breaker",
+    feature = "hedge",
+    feature = "rate-limit",
+    feature = "timeout"
+))]
 use std::time::Duration;
 
 use super::*;
@@ -10,7 +15,8 @@ use crate::{Plain, error::ErrorLayer};
 use case::Facts;
 
 /// The rows: `both` are tried around a plain service and around one that speaks HTTP, `plain` and `http` around one of
-/// them. A plain service's protocol, and HTTP's, is what `$protocol` stands for.
+/// them, `grpc` around the one that speaks HTTP with the eyes of gRPC, to which its answers are failures. The protocol
+/// is what `$protocol` stands for.
 macro_rules! layers {
     ($($(#[$meta:meta])* $kind:ident $name:ident($protocol:ident) $facts:block)+) => {
         $($(#[$meta])* mod $name {
@@ -36,6 +42,13 @@ macro_rules! layers {
         }
         rules!(case());
     };
+    (@grpc $protocol:ident $facts:block) => {
+        fn case() -> Case {
+            let $protocol = crate::Grpc::new();
+            $facts.http()
+        }
+        rules!(case());
+    };
     (@http $protocol:ident $facts:block) => {
         fn case() -> Case {
             let $protocol = crate::Http::new();
@@ -45,8 +58,11 @@ macro_rules! layers {
     };
 }
 
-#[cfg(any(feature = "rate-limit", feature = "timeout"))]
+#[cfg(any(feature = "circuit-breaker", feature = "rate-limit", feature = "timeout"))]
 const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(feature = "circuit-breaker")]
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// What a client and a server can both have in their stacks, and a breaker, a queue and metrics to read.
 #[allow(unused_macros)]
@@ -99,6 +115,27 @@ layers! {
         // Whoever may not pass waits at the gate.
         facts.known.refuse = None;
         facts
+    }
+
+    #[cfg(feature = "circuit-breaker")]
+    both circuit_breaker_half_open(protocol) {
+        // It opens by hand here and by a failure later, and half-opens when the rule rests. It has few probes, so that
+        // one whose place is lost is missed, and stays as it is however many of them succeed.
+        let breaker = crate::circuit_breaker::CircuitBreaker::builder()
+            .open_for(MILLISECOND)
+            .max_open_for(MILLISECOND)
+            .half_open_probes(8)
+            .probe_lease(1000 * SECOND)
+            .success_threshold(u32::MAX);
+        let breaker = breaker.build().expect("valid");
+        breaker.force_open();
+        breaker_facts(breaker.layer_for(protocol), breaker).rests(2 * MILLISECOND)
+    }
+
+    #[cfg(all(feature = "circuit-breaker", feature = "http"))]
+    grpc circuit_breaker_over_grpc(protocol) {
+        let breaker = breaker();
+        breaker_facts(breaker.layer_for(protocol), breaker)
     }
 
     #[cfg(feature = "retry")]
@@ -187,6 +224,15 @@ layers! {
 
     #[cfg(feature = "metrics")]
     both metrics(protocol) {
+        let metrics = crate::metrics::Metrics::new();
+        let (books, others) = (metrics.clone(), metrics.clone());
+        Facts::of(metrics.layer_for(protocol))
+            .holds("calls in flight", move || books.snapshot().in_flight)
+            .cancelled("metrics", move || others.snapshot().outcomes.cancelled)
+    }
+
+    #[cfg(all(feature = "http", feature = "metrics"))]
+    grpc metrics_over_grpc(protocol) {
         let metrics = crate::metrics::Metrics::new();
         let (books, others) = (metrics.clone(), metrics.clone());
         Facts::of(metrics.layer_for(protocol))

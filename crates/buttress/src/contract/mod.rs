@@ -66,7 +66,11 @@ macro_rules! rules {
         $($(
             #[test]
             fn $rule() {
-                keep(async { $file::$rule($case).await });
+                keep(async {
+                    let case = $case;
+                    case.rest().await;
+                    $file::$rule(case).await;
+                });
             }
         )+)+
     };

@@ -42,6 +42,7 @@ pub(super) async fn the_instance_that_is_ready_is_called(case: Case) {
             let _ = (&mut call).await;
         }
         drop(call);
+        case.rest().await;
         assert_eq!(world.calls_unready(), 0, "called again another than was ready");
     }
     // And of one beside the first.

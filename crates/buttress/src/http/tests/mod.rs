@@ -4,6 +4,7 @@ mod any_script;
 mod grpc;
 mod observed;
 mod peek;
+mod peer;
 mod status;
 
 use std::{

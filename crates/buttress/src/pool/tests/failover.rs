@@ -169,6 +169,18 @@ async fn a_call_that_is_dropped_gives_back_all_it_holds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_is_no_failure_of_its_endpoint() {
+    let (_, builder) = nodes::<1>(ms(100));
+    let pool = in_order(builder.breaker(breaker().consecutive_failures(1)));
+    for cancelled in 1..=3 {
+        assert!(tokio::time::timeout(ms(50), call(&pool)).await.is_err());
+        let state = pool.snapshot();
+        let only = state.endpoint("0").expect("it is there");
+        assert_eq!((only.cancelled, only.failure, only.phase), (cancelled, 0, Phase::Up));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_a_failure_of_its_endpoint_and_leaks_nothing() {
     let pool = Pool::builder()
         .breaker(breaker().consecutive_failures(1))
