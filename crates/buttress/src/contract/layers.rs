@@ -128,7 +128,7 @@ layers! {
             .probe_lease(1000 * SECOND)
             .success_threshold(u32::MAX);
         let breaker = breaker.build().expect("valid");
-        breaker.force_open();
+        breaker.transition_to(crate::circuit_breaker::State::Open);
         breaker_facts(breaker.layer_for(protocol), breaker).rests(2 * MILLISECOND)
     }
 
