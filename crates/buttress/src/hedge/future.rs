@@ -52,7 +52,7 @@ pub(super) struct Spare<S, V, R, M> {
     pub(super) mode: M,
     pub(super) context: Option<CallContext>,
     /// Made when it is needed, taken when it is sent.
-    pub(super) request: Option<R>,
+    pub(super) request: Option<Box<R>>,
 }
 
 impl<S, P, M, Request> HedgeFuture<S, P, M, Request>
@@ -149,7 +149,7 @@ where
         if course.announces() {
             self.protocol.announce_attempt(&mut request, course.second());
         }
-        spare.request = Some(request);
+        spare.request = Some(Box::new(request));
         true
     }
 
@@ -167,7 +167,7 @@ where
             Some(context) => context.tally().add_attempt(),
             None => context::add_attempt(),
         }
-        Poll::Ready(Ok(spare.service.call(request)))
+        Poll::Ready(Ok(spare.service.call(*request)))
     }
 
     #[inline]

@@ -22,6 +22,11 @@
 //! for a second attempt that is refused at once; when that has to wait, the response goes, and if the second fails as
 //! well, the caller gets what that says. An error holds nothing and is kept; so is a response by which the service
 //! forbids to be called again, because nothing may override that.
+//!
+//! # Where it is kept
+//!
+//! The first attempt is in the future, the second in a box of its own, and so are its request and a failure that is kept:
+//! few calls ever have them, and each layer outside would move the room for them with every call.
 
 use std::{
     ops::ControlFlow,
@@ -71,7 +76,7 @@ pin_project! {
         #[pin]
         second: Second<F>,
         // The failure of the first attempt, while the second is on its way.
-        kept: Option<Result<T, E>>,
+        kept: Option<Box<Result<T, E>>>,
         pub(super) runner: R,
         // None: there is one attempt.
         course: Option<Course>,
@@ -92,10 +97,7 @@ pin_project! {
         Dormant,
         // The service is asked whether it is ready.
         Starting,
-        Running {
-            #[pin]
-            attempt: F,
-        },
+        Running { attempt: Pin<Box<F>> },
         // There is none, nor will there be.
         Over,
     }
@@ -171,7 +173,7 @@ const OVER: &str = "a hedged call was polled after it was ready";
 struct Attempts<'p, F, R, T, E> {
     first: Pin<&'p mut Option<F>>,
     second: Pin<&'p mut Second<F>>,
-    kept: &'p mut Option<Result<T, E>>,
+    kept: &'p mut Option<Box<Result<T, E>>>,
     runner: &'p mut R,
     course: &'p mut Course,
 }
@@ -232,7 +234,7 @@ where
         if result.is_ok() && !failure.retry_forbidden() {
             return ControlFlow::Continue(Some(result));
         }
-        *self.kept = Some(result);
+        *self.kept = Some(Box::new(result));
         ControlFlow::Continue(None)
     }
 
@@ -260,7 +262,9 @@ where
                     drop(in_attempt);
                     match attempt {
                         Ok(attempt) => {
-                            self.second.set(Second::Running { attempt });
+                            self.second.set(Second::Running {
+                                attempt: Box::pin(attempt),
+                            });
                             continue;
                         }
                         Err(error) => Err(error),
@@ -268,7 +272,7 @@ where
                 }
                 SecondProjection::Running { attempt } => {
                     let in_attempt = self.course.enter_second();
-                    let output = ready!(attempt.poll(cx));
+                    let output = ready!(attempt.as_mut().poll(cx));
                     drop(in_attempt);
                     let (result, outcome) = self.runner.judge(output, cx);
                     if outcome.is_none_or(|outcome| is_final(&outcome)) {
@@ -286,7 +290,8 @@ where
             self.second.set(Second::Over);
             self.runner.stop();
             if self.first.is_none() {
-                return Poll::Ready(self.kept.take().or(at_hand).unwrap_or(lost));
+                let kept = self.kept.take().map(|kept| *kept);
+                return Poll::Ready(kept.or(at_hand).unwrap_or(lost));
             }
         }
     }
