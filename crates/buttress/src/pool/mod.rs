@@ -107,7 +107,8 @@ mod seek;
 mod service;
 mod shared;
 mod snapshot;
-#[cfg(all(test, not(loom)))]
+// Their endpoints have breakers.
+#[cfg(all(test, not(loom), feature = "circuit-breaker"))]
 mod tests;
 mod token;
 mod tried;

@@ -27,6 +27,7 @@ mod histories;
 mod options;
 mod quality;
 mod readiness;
+#[cfg(feature = "retry")]
 mod retried;
 mod run;
 #[cfg(feature = "http")]
