@@ -224,6 +224,9 @@ pub(crate) enum Ending {
 
 #[cfg_attr(not(any(feature = "metrics", feature = "trace-id")), allow(dead_code))]
 impl Ending {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 7;
+
     #[inline]
     pub(crate) fn of(outcome: &Outcome) -> Self {
         match (outcome.reason(), outcome.verdict()) {

@@ -1,7 +1,7 @@
 //! The vocabulary carries concerns that it was not written with: a pool of two endpoints and a waiting line, each
 //! written here against the public traits alone, over plain services and over HTTP bodies that are watched to their
 //! end.
-#![cfg(feature = "http")]
+#![cfg(all(feature = "circuit-breaker", feature = "http"))]
 
 use std::{
     collections::VecDeque,

@@ -114,7 +114,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use builder::ExportBuilder;
 pub use family::{Family, Kind, families};
-pub use reading::{Durations, Metric, Point, Reading, Series};
+pub use reading::{Durations, Exemplar, Metric, Point, Reading, Series};
 pub use samples::Samples;
 
 use crate::registry::Registry;

@@ -1,12 +1,12 @@
-use std::fmt;
+use std::{fmt, sync::atomic::AtomicU64};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet},
-    metrics::MetricType,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
+    metrics::{MetricType, exemplar::CounterWithExemplar},
 };
 
-use super::{Export, Kind, Point};
+use super::{Exemplar, Export, Kind, Point};
 
 /// Every scrape reads the books; nothing is kept in between.
 ///
@@ -28,10 +28,12 @@ use super::{Export, Kind, Point};
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
 ///
-/// There are no exemplars yet. A collector cannot make those of histograms with `prometheus-client` 0.25: the fields of
-/// its `Exemplar` are private and it has no constructor, so they come out of its own `HistogramWithExemplars` alone, with
-/// buckets that are not these. (A counter's could be borrowed from a `CounterWithExemplar` made for the scrape.) The
-/// way from a failed or slow call to its trace is the access log of `trace_id`.
+/// # Exemplars
+///
+/// With [`Metrics::with_exemplars`](crate::metrics::Metrics::with_exemplars) the counters of calls have one for each
+/// outcome, the newest: its trace, and how many seconds it took. A collector cannot make those of histograms with
+/// `prometheus-client` 0.25: it wants them in a map of its own type, whose fields are private and which has no
+/// constructor, so that they come out of its own `HistogramWithExemplars` alone, with buckets that are not these.
 ///
 /// The page is in the OpenMetrics format: answer a scrape with the content type
 /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
@@ -51,7 +53,7 @@ impl Collector for Export {
                 let labels = labels.as_slice();
                 let mut encoder = encoder.encode_family(&labels)?;
                 match &series.point {
-                    Point::Counter(count) => encoder.encode_counter::<NoLabelSet, u64, u64>(count, None)?,
+                    Point::Counter(count) => encode_counter(&mut encoder, *count, series.exemplar)?,
                     Point::Gauge(value) => encoder.encode_gauge(value)?,
                     Point::Durations(durations) => encoder.encode_histogram::<NoLabelSet>(
                         durations.sum,
@@ -64,4 +66,20 @@ impl Collector for Export {
         }
         Ok(())
     }
+}
+
+fn encode_counter(
+    encoder: &mut MetricEncoder<'_>,
+    count: u64,
+    exemplar: Option<Exemplar>,
+) -> Result<(), fmt::Error> {
+    let Some(exemplar) = exemplar else {
+        return encoder.encode_counter::<NoLabelSet, u64, u64>(&count, None);
+    };
+    // An exemplar cannot be made, only borrowed from a counter that has one.
+    let lender = CounterWithExemplar::<_, f64, AtomicU64>::default();
+    let labels = vec![("trace_id", format!("{:032x}", exemplar.trace_id))];
+    lender.inc_by(exemplar.value, Some(labels), None);
+    let (_, lent) = lender.get();
+    encoder.encode_counter(&count, lent.as_ref())
 }

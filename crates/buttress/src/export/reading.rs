@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU128, sync::Arc, time::Duration};
 
 use super::{Kind, samples::Sample, samples::Value};
 use crate::histogram;
@@ -31,6 +31,26 @@ pub struct Series {
     pub labels: Vec<(&'static str, Arc<str>)>,
     /// The value.
     pub point: Point,
+    /// Of a counter, one of the calls that it has counted, if one is known.
+    pub exemplar: Option<Exemplar>,
+}
+
+/// A call to look at for what a number says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Exemplar {
+    /// The trace that it is part of.
+    pub trace_id: NonZeroU128,
+    /// What was measured of it: how long it took, in seconds.
+    pub value: f64,
+}
+
+impl Exemplar {
+    /// A call that is part of that trace, and took so many seconds.
+    #[must_use]
+    pub const fn new(trace_id: NonZeroU128, value: f64) -> Self {
+        Self { trace_id, value }
+    }
 }
 
 /// A value.
@@ -114,6 +134,7 @@ impl Reading {
             let series = Series {
                 labels: sample.labels,
                 point,
+                exemplar: sample.exemplar,
             };
             let known = metrics
                 .iter_mut()

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Family, Kind};
+use super::{Exemplar, Family, Kind};
 use crate::histogram;
 
 /// What the policies count, gathered: each writes its own in
@@ -16,6 +16,7 @@ pub(super) struct Sample {
     pub(super) family: &'static Family,
     pub(super) labels: Vec<(&'static str, Arc<str>)>,
     pub(super) value: Value,
+    pub(super) exemplar: Option<Exemplar>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +31,20 @@ impl Samples {
     pub fn counter(&mut self, family: &'static Family, labels: &[(&'static str, &str)], value: u64) {
         debug_assert_eq!(family.kind(), Kind::Counter, "{}", family.name());
         self.push(family, labels, Value::Counter(value));
+    }
+
+    /// The same, and one of the calls that were counted.
+    pub fn counter_with(
+        &mut self,
+        family: &'static Family,
+        labels: &[(&'static str, &str)],
+        value: u64,
+        exemplar: Option<Exemplar>,
+    ) {
+        self.counter(family, labels, value);
+        if let Some(sample) = self.all.last_mut() {
+            sample.exemplar = exemplar;
+        }
     }
 
     /// A gauge's value.
@@ -55,6 +70,7 @@ impl Samples {
             family,
             labels: labels.collect(),
             value,
+            exemplar: None,
         });
     }
 }

@@ -1,12 +1,19 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use super::books::Books;
-use crate::outcome::Ending;
+use crate::{
+    context::{self, CallContext, Trace},
+    outcome::Ending,
+};
 
 /// Whose books a call is in: those of its stack, or those of its route and of the stack.
 pub(super) struct Account {
     pub(super) books: Books,
     stack: Option<Arc<Account>>,
+    keeps_exemplars: AtomicBool,
 }
 
 impl Account {
@@ -14,6 +21,7 @@ impl Account {
         Self {
             books: Books::new(),
             stack: None,
+            keeps_exemplars: AtomicBool::new(false),
         }
     }
 
@@ -22,7 +30,17 @@ impl Account {
         Self {
             books: Books::new(),
             stack: Some(stack.clone()),
+            keeps_exemplars: AtomicBool::new(stack.keeps_exemplars()),
         }
+    }
+
+    pub(super) fn keep_exemplars(&self) {
+        self.keeps_exemplars.store(true, Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn keeps_exemplars(&self) -> bool {
+        self.keeps_exemplars.load(Relaxed)
     }
 
     #[inline]
@@ -44,6 +62,7 @@ impl Account {
     #[inline]
     pub(super) fn ended_at_once(&self, ending: Ending, nanos: u64) {
         self.books.ended_at_once(ending, nanos);
+        self.exemplify(ending, nanos);
         if let Some(stack) = &self.stack {
             too(|| stack.books.ended_at_once(ending, nanos));
         }
@@ -52,8 +71,30 @@ impl Account {
     #[inline]
     pub(super) fn ended(&self, ending: Ending, nanos: u64) {
         self.books.ended(ending, nanos);
+        self.exemplify(ending, nanos);
         if let Some(stack) = &self.stack {
             too(|| stack.books.ended(ending, nanos));
+        }
+    }
+
+    #[inline]
+    fn exemplify(&self, ending: Ending, nanos: u64) {
+        if self.keeps_exemplars() {
+            self.set_exemplar(ending, nanos);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_exemplar(&self, ending: Ending, nanos: u64) {
+        // Of traces that nobody records there is nothing to find.
+        let recorded =
+            |context: &CallContext| context.trace().filter(|trace| trace.is_sampled()).map(Trace::id);
+        if let Some(id) = context::with_current(recorded).flatten() {
+            self.books.exemplars.set(ending, id, nanos);
+            if let Some(stack) = &self.stack {
+                stack.books.exemplars.set(ending, id, nanos);
+            }
         }
     }
 }

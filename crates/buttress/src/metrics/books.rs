@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use super::{Outcomes, Snapshot, recent::Recent};
+use super::{Outcomes, Snapshot, exemplars::Exemplars, recent::Recent};
 use crate::{histogram::Histogram, outcome::Ending, striped::Striped};
 
 /// The counter after those of the [`Ending`]s, whose numbers are their own.
-const STARTED: usize = 7;
+const STARTED: usize = Ending::COUNT;
 
 /// What the calls of one policy came to.
 ///
@@ -22,6 +22,7 @@ pub(super) struct Books {
     /// The ends of those, and of calls that were dropped.
     end: Histogram,
     recent: Recent,
+    pub(super) exemplars: Exemplars,
 }
 
 impl Books {
@@ -32,6 +33,7 @@ impl Books {
             headers: Histogram::new(),
             end: Histogram::new(),
             recent: Recent::new(),
+            exemplars: Exemplars::new(),
         }
     }
 
@@ -90,6 +92,7 @@ impl Books {
             recent_latency: self.recent.average(),
             to_headers,
             to_end,
+            exemplars: self.exemplars.read(),
         }
     }
 }

@@ -11,6 +11,7 @@ impl Metrics {
     /// ```toml
     /// [metrics]
     /// route_labels = 100    # how many routes have series of their own, at most 1000; 0 is none
+    /// exemplars = false     # whether the newest trace of each outcome is kept
     /// ```
     ///
     /// ```
@@ -25,10 +26,14 @@ impl Metrics {
     /// ```
     #[must_use]
     pub fn read(section: &mut Section<'_, '_>) -> Self {
-        match section.number("route_labels", 0..=MOST_ROUTES) {
+        let metrics = match section.number("route_labels", 0..=MOST_ROUTES) {
             #[cfg(feature = "keyed")]
             Some(most @ 1..) => Self::by_route(most),
             _ => Self::new(),
+        };
+        match section.boolean("exemplars") {
+            Some(true) => metrics.with_exemplars(),
+            _ => metrics,
         }
     }
 }

@@ -19,8 +19,9 @@ pub(super) fn write(snapshot: &Snapshot, stack: &str, route: Option<&str>, sampl
     } else {
         &labels[..1]
     };
-    for (outcome, count) in snapshot.outcomes.iter() {
-        samples.counter(&REQUESTS, &[labels, &[("outcome", outcome)]].concat(), count);
+    for ((outcome, count), exemplar) in snapshot.outcomes.iter().zip(snapshot.exemplars) {
+        let labels = [labels, &[("outcome", outcome)]].concat();
+        samples.counter_with(&REQUESTS, &labels, count, exemplar);
     }
     samples.counter(&ERRORS, labels, snapshot.errors());
     samples.gauge(&IN_FLIGHT, labels, snapshot.in_flight as f64);

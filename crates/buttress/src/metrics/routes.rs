@@ -57,6 +57,14 @@ impl Routes {
         }
     }
 
+    pub(super) fn keep_exemplars(&self) {
+        for (_, account) in self.map.snapshot() {
+            account.keep_exemplars();
+        }
+        self.map.overflow().keep_exemplars();
+        self.unmatched.keep_exemplars();
+    }
+
     pub(super) fn snapshots(&self) -> Vec<Snapshot> {
         let mut all: Vec<_> = self.map.snapshot();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    export::Exemplar,
     histogram,
     outcome::Ending,
     value::{Table, Value},
@@ -28,6 +29,7 @@ pub struct Snapshot {
     pub to_headers: histogram::Snapshot,
     /// Durations to the end of all the calls that have ended.
     pub to_end: histogram::Snapshot,
+    pub(super) exemplars: [Option<Exemplar>; Ending::COUNT],
 }
 
 /// How many calls ended in which way.
@@ -74,6 +76,15 @@ impl Outcomes {
 }
 
 impl Snapshot {
+    /// Of each way to end the newest call that did, as far as there is one: an [outcome](Outcomes::iter) and a trace. Only
+    /// with [`exemplars`](super::Metrics::with_exemplars).
+    pub fn exemplars(&self) -> impl Iterator<Item = (&'static str, Exemplar)> {
+        let outcomes = self.outcomes.iter().map(|(outcome, _)| outcome);
+        outcomes
+            .zip(self.exemplars)
+            .filter_map(|(outcome, exemplar)| Some((outcome, exemplar?)))
+    }
+
     /// How many calls have ended.
     #[must_use]
     pub fn requests(&self) -> u64 {

@@ -120,7 +120,8 @@ mod service;
 mod shared;
 mod snapshot;
 mod steering;
-#[cfg(all(test, not(loom)))]
+// Their endpoints have breakers.
+#[cfg(all(test, not(loom), feature = "circuit-breaker"))]
 mod tests;
 mod token;
 mod tried;

@@ -170,7 +170,7 @@ impl Cell {
 
     /// Gives the cell up if it is as good as a new one: nothing is taken from it any more. Of a call that is just being
     /// decided either this knows, or the call learns that it has to look for the cell that took this one's place.
-    #[cfg(any(feature = "keyed", test))]
+    #[cfg(any(feature = "keyed", all(test, loom)))]
     pub(super) fn seal(&self, rules: &Rules, now: u64) -> bool {
         match self {
             Self::TokenBucket(word) | Self::Leaky(word) => seal::<Gcra>(word, rules, now),
@@ -283,7 +283,7 @@ fn is_idle<M: Meter>(cell: &AtomicU64, rules: &Rules, now: u64) -> bool {
     meter.is_idle(state, now)
 }
 
-#[cfg(any(feature = "keyed", test))]
+#[cfg(any(feature = "keyed", all(test, loom)))]
 fn seal<M: Meter>(cell: &AtomicU64, rules: &Rules, now: u64) -> bool {
     let seen = cell.load(Acquire);
     if seen == SEALED {

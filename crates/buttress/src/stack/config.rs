@@ -28,6 +28,7 @@ use crate::{
 /// [metrics]                       # see `Metrics::read` and `ExportBuilder::read`; or `true`, or `false`
 /// prefix = "buttress"
 /// route_labels = 100
+/// exemplars = true
 /// [trace_id]                      # the options of `TraceIdBuilder`
 /// sampled = 0.1
 /// [timeouts]                      # see `Timeouts`

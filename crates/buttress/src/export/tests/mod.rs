@@ -1,5 +1,7 @@
 //! One reading, through every reader.
 
+#[cfg(all(feature = "http", feature = "prometheus"))]
+mod exemplars;
 #[cfg(feature = "metrics-facade")]
 mod facade;
 #[cfg(feature = "prometheus")]

@@ -29,6 +29,7 @@ mod limits;
 mod options;
 mod quality;
 mod readiness;
+#[cfg(feature = "retry")]
 mod retried;
 mod run;
 #[cfg(feature = "http")]

@@ -1,5 +1,6 @@
 //! What goes over the wire, and what is believed of what comes.
 
+#[cfg(feature = "keyed")]
 use std::num::NonZeroU8;
 
 use bytes::Bytes;
@@ -8,7 +9,9 @@ use http_body_util::Full;
 use tower::ServiceExt;
 
 use super::{headers::forwarded_for, *};
-use crate::http::{Grpc, GrpcResponder, Http, HttpResponder, PeerAddr, RespondLayer};
+#[cfg(feature = "keyed")]
+use crate::http::PeerAddr;
+use crate::http::{Grpc, GrpcResponder, Http, HttpResponder, RespondLayer};
 
 type Page = Full<Bytes>;
 

@@ -4,7 +4,8 @@ use tower_layer::Identity;
 
 use super::*;
 use crate::{
-    ConfigError, config,
+    CallContext, ConfigError, config,
+    context::Trace,
     value::{Table, Value},
 };
 
@@ -101,15 +102,21 @@ fn metrics_are_a_switch_or_a_section_and_ids_a_section() {
     let shown = Table::new()
         .with("prefix", "middleware")
         .with("buckets", vec![Value::from("5ms"), "50ms".into()])
-        .with("route_labels", 10_u64);
+        .with("route_labels", 10_u64)
+        .with("exemplars", true);
     let config = read("metrics", shown).expect("valid");
     let registry = Registry::new();
     let export = config.export.clone().build(&registry).expect("valid");
-    registry.register("db", config.metrics.as_ref().expect("on"));
+    let metrics = config.metrics.as_ref().expect("on");
+    registry.register("db", metrics);
     let reading = export.read();
     let requests = &reading.metrics()[0];
     assert!(requests.name.starts_with("middleware_"), "{requests:?}");
     assert!(requests.series[0].labels.iter().any(|(key, _)| *key == "route"));
+    let mut context = CallContext::new();
+    context.set_trace(Trace::new());
+    context.sync_scope(|| drop(metrics.start()));
+    assert_eq!(metrics.snapshot().exemplars().count(), 1);
 
     let marked = Table::new().with("sampled", 0.25).with("accept", false);
     let config = read("trace_id", marked).expect("valid");

@@ -1,8 +1,12 @@
-//! What a call allocates while nobody listens, to the last allocation.
+//! What a call costs while nobody listens, to the last allocation.
 
 use std::{
     convert::Infallible,
     future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -10,9 +14,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service, service_fn};
+use tracing::Level;
 
+use super::Log;
 use crate::{
-    CallContext, Error, Http, Plain,
+    CallContext, Error, Http, Outcome, Plain,
+    http::{ClassifyHead, ResponseHead},
     trace_id::{Inbound, TraceId, TraceIdLayer},
 };
 
@@ -118,6 +125,62 @@ fn a_plain_call_costs_its_context_and_one_that_is_off_nothing() {
         .inbound()
         .layer(service_fn(bare));
     assert_eq!(allocations(off, request), RESPONSE);
+}
+
+/// Counts how often it is asked for a route, which is asked for nothing but what is told of a call.
+#[derive(Clone, Default)]
+struct Asked(Arc<AtomicUsize>);
+
+impl ClassifyHead for Asked {
+    fn classify(&self, _: ResponseHead<'_>) -> Outcome {
+        Outcome::SUCCESS
+    }
+
+    fn route<'a>(&self, _: &'a http::Extensions) -> Option<&'a str> {
+        self.0.fetch_add(1, Relaxed);
+        None
+    }
+}
+
+/// Allocations of one call that comes in and one that goes out, and how often they were asked for a route, before and
+/// meanwhile.
+fn told(log: &Log) -> ([u64; 2], usize) {
+    let asked = Asked::default();
+    let http = || Http::with(asked.clone());
+    let trace = TraceId::w3c();
+    log.under(|| {
+        tracing::info!(target: "others", "somebody listens");
+        let inbound = trace.layer_for(http()).inbound().layer(service_fn(bare));
+        let attempt = trace.attempt_layer_for(http()).layer(service_fn(bare));
+        let outbound = trace.layer_for(http()).layer(attempt);
+        let allocations = [allocations(inbound, request), allocations(outbound, request)];
+        (allocations, asked.0.load(Relaxed))
+    })
+}
+
+#[test]
+fn a_subscriber_that_wants_other_targets_costs_a_call_nothing() {
+    let log = Log::down_to(Level::TRACE).of(&["others"]);
+    let (allocations, asked) = told(&log);
+    assert_eq!(log.entries().len(), 1, "it listens, and hears nothing of ours");
+    assert_eq!(allocations, [RESPONSE + EXTENSION + 1; 2]);
+    assert_eq!(asked, 0, "nothing is looked up that nobody is told");
+}
+
+#[test]
+fn an_access_log_that_is_switched_off_is_not_written_beside_spans() {
+    let log = Log::down_to(Level::TRACE).of(&["others", "buttress::trace_id"]);
+    let (allocations, asked) = told(&log);
+    assert!(log.lines().is_empty());
+    assert!(
+        log.entries()
+            .iter()
+            .any(|entry| entry.metadata.name() == "request")
+    );
+    assert!(
+        allocations[0] > RESPONSE + EXTENSION + 1 && asked > 0,
+        "spans are told"
+    );
 }
 
 #[test]

@@ -27,9 +27,10 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
-/// Keeps every span and event under our targets, down to a level.
+/// Keeps every span and event under its targets, by default ours, down to a level.
 #[derive(Clone)]
 struct Log {
+    targets: &'static [&'static str],
     level: Level,
     seen: Arc<Mutex<Vec<Entry>>>,
     inside: Arc<Mutex<Vec<u64>>>,
@@ -71,6 +72,7 @@ impl Log {
     fn down_to(level: Level) -> Self {
         LazyLock::force(&DEAF);
         Self {
+            targets: &["buttress::trace_id", "buttress::access"],
             level,
             seen: Arc::default(),
             inside: Arc::default(),
@@ -78,6 +80,12 @@ impl Log {
         }
     }
 
+    #[cfg(feature = "http")]
+    fn of(self, targets: &'static [&'static str]) -> Self {
+        Self { targets, ..self }
+    }
+
+    #[cfg(feature = "http")]
     fn under<R>(&self, work: impl FnOnce() -> R) -> R {
         tracing::subscriber::with_default(self.clone(), work)
     }
@@ -86,12 +94,14 @@ impl Log {
         self.seen.lock().expect("no panic under it").clone()
     }
 
+    #[cfg(feature = "http")]
     fn lines(&self) -> Vec<Entry> {
         let mut entries = self.entries();
         entries.retain(|entry| entry.metadata.target() == "buttress::access");
         entries
     }
 
+    #[cfg(feature = "http")]
     fn span(&self, name: &str) -> Entry {
         let found: Vec<Entry> = self
             .entries()
@@ -110,6 +120,7 @@ impl Log {
 }
 
 impl Entry {
+    #[cfg(feature = "http")]
     fn level(&self) -> Level {
         *self.metadata.level()
     }
@@ -130,6 +141,7 @@ impl Entry {
             .unwrap_or_else(|| panic!("`{field}` is missing in {:?}", self.fields))
     }
 
+    #[cfg(feature = "http")]
     fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
     }
@@ -147,8 +159,7 @@ impl Visit for Entry {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let ours = ["buttress::trace_id", "buttress::access"].contains(&metadata.target());
-        ours && *metadata.level() <= self.level
+        self.targets.contains(&metadata.target()) && *metadata.level() <= self.level
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
