@@ -6,6 +6,7 @@
 //! cargo run --release -p buttress-benches --features simulation --bin balance    # how well balancers balance
 //! benches/losses.sh                                              # what a killed upstream costs, beside nginx
 //! cargo run --release -p buttress-benches --bin loopback         # servers over loopback, a whole stack against none
+//! benches/proxies.sh                                             # the gateway beside itself without policies, nginx, HAProxy
 //! ```
 //!
 //! # What is compared
@@ -33,6 +34,7 @@ pub mod adaptive;
 pub mod allocations;
 pub mod balance;
 pub mod catalogue;
+mod cpu;
 pub mod drive;
 pub mod floor;
 pub mod loopback;
@@ -40,5 +42,7 @@ pub mod measure;
 #[cfg(feature = "simulation")]
 pub mod overload;
 pub mod plot;
+pub mod proxies;
 pub mod report;
 pub mod service;
+mod statistics;

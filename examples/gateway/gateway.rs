@@ -1,6 +1,6 @@
 //! The gateway put together: two stacks, two ports, one registry.
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use buttress::{
     ConfigError, Registry, Stack, export::Export, metrics::Metrics, recover::Recover, stack::ServerConfig,
@@ -35,7 +35,7 @@ impl Gateway {
         let export = config.policies.export.clone().build(&registry);
         // It was checked when the file was read.
         let export = export.unwrap_or_else(|_| Export::of(&registry));
-        let proxy = Proxy::new(&config, &registry).map_err(StartError::Unusable)?;
+        let proxy = Arc::new(Proxy::new(&config, &registry).map_err(StartError::Unusable)?);
         let pool = proxy.pool();
         let stack = Stack::http_server(FRONT)
             .registry(&registry)
@@ -43,7 +43,11 @@ impl Gateway {
             // What the policies further in refuse comes up as it is, and is answered here.
             .keep_error()
             .build();
-        let service = stack.service(service_fn(move |request| proxy.clone().forward(request)));
+        // In a box: every layer moves the future of what is inside of it, and this one has room for all that stands
+        // around the upstream.
+        let service = stack.service(service_fn(move |request| {
+            Box::pin(proxy.clone().forward(request))
+        }));
         let routes = config.routes.clone();
         // Outside of all: the stacks count by the route, and log it.
         let service = MapRequest::new(service, move |mut request: Request<Incoming>| {

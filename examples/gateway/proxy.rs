@@ -50,14 +50,12 @@ type One = <FullClient<Http, Bare, Identity> as Layer<Transport>>::Service;
 type Several =
     <FullClient<Http, Bare, Identity, Identity, Identity, Pool<Authority>> as Layer<Transport>>::Service;
 
-#[derive(Clone)]
 enum Upstream {
     One(One, Endpoint),
     Several(Several, Pool<Authority>),
 }
 
 /// Sends requests to the upstream.
-#[derive(Clone)]
 pub(crate) struct Proxy {
     upstream: Upstream,
     name: Arc<str>,
@@ -114,17 +112,20 @@ impl Proxy {
     /// What the policies around the upstream refuse. The stack in front makes a response of it, and its metrics see
     /// it for what it is.
     pub(crate) async fn forward(
-        self,
+        self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<impl Body<Data = Bytes, Error = BoxError> + Send>, Error<Infallible>> {
         let request = match self.redirected(request) {
             Ok(request) => request,
             Err(unforwardable) => return Ok(unforwardable.answer().map(Either::Right)),
         };
-        let Self { upstream, name } = self;
-        let answer = match upstream {
-            Upstream::One(one, _) => one.oneshot(request).await.map(|r| r.map(Either::Left)),
-            Upstream::Several(several, _) => several.oneshot(request).await.map(|r| r.map(Either::Right)),
+        let answer = match &self.upstream {
+            Upstream::One(one, _) => one.clone().oneshot(request).await.map(|r| r.map(Either::Left)),
+            Upstream::Several(several, _) => several
+                .clone()
+                .oneshot(request)
+                .await
+                .map(|r| r.map(Either::Right)),
         };
         match answer {
             // We ask for no upgrade, so what would follow is not for this client, and not HTTP.
@@ -144,7 +145,7 @@ impl Proxy {
                 Ok(answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message).map(Either::Right))
             }
             Err(Error::Rejected(rejected)) => Err(rejected.into()),
-            Err(Error::Inner(error)) => Ok(unanswered(&name, &error).map(Either::Right)),
+            Err(Error::Inner(error)) => Ok(unanswered(&self.name, &error).map(Either::Right)),
         }
     }
 

@@ -17,11 +17,9 @@
 //!
 //! It reads processor times from `/proc`, so it needs Linux.
 
-mod cpu;
 mod load;
 mod passed;
 mod server;
-mod statistics;
 mod wire;
 
 use std::{error::Error, fmt, io::Write, str::FromStr, time::Duration};
@@ -31,6 +29,7 @@ pub use self::{
     server::serve,
     wire::{ask, instructions},
 };
+use crate::{cpu, statistics};
 
 /// Where a server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

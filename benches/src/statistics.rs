@@ -3,7 +3,7 @@
 const RESAMPLES: usize = 10_000;
 
 /// The median; of an even number, the mean of the two in the middle.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -14,7 +14,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
 }
 
 /// The lower end of the 95 % interval of the median, by the percentile bootstrap (Efron 1979).
-pub(super) fn lower_bound_of_median(values: &[f64]) -> f64 {
+pub(crate) fn lower_bound_of_median(values: &[f64]) -> f64 {
     // Seeded: the same figures give the same answer.
     let mut random = fastrand::Rng::with_seed(42);
     let mut medians: Vec<_> = (0..RESAMPLES)
