@@ -8,7 +8,10 @@ use std::{
     ops::Range,
 };
 
-use crate::{list::Mutation, source};
+use crate::{
+    list::{Change, Mutation},
+    source,
+};
 
 /// The variable that says which mistake is made, by its number.
 pub(crate) const VARIABLE: &str = "BUTTRESS_PLANTED";
@@ -46,6 +49,15 @@ impl Grafted {
 
 /// The other bodies of a function, each with the number of its mistake.
 type Bodies = BTreeMap<usize, String>;
+
+/// A change of a function.
+#[derive(Debug)]
+struct Piece {
+    file: String,
+    function: usize,
+    place: Range<usize>,
+    new: String,
+}
 
 /// Where mistakes go, in files as they are.
 #[derive(Debug, Default)]
@@ -87,41 +99,42 @@ impl Orchard {
 
     /// Plants a mistake, if all its places are inside of functions and read as it says.
     pub(crate) fn plant(&mut self, number: usize, mutation: &Mutation) -> bool {
-        let mut bodies: BTreeMap<(&str, usize), String> = BTreeMap::new();
+        let mut pieces = Vec::new();
         for change in &mutation.changes {
-            let Some(trunk) = self.files.get(&change.file) else {
+            let Some(piece) = self.piece(change) else {
                 return false;
             };
-            let Some(place) = change.place(&trunk.text) else {
-                return false;
-            };
-            let inside = |body: &Range<usize>| body.start <= place.start && place.end <= body.end;
-            let Some(function) = trunk.functions.iter().position(inside) else {
-                return false;
-            };
-            let range = trunk.functions[function].clone();
-            let body = bodies
-                .entry((&change.file, function))
-                .or_insert_with(|| trunk.text[range.clone()].to_owned());
-            if change.at.is_some() {
-                body.replace_range(place.start - range.start..place.end - range.start, &change.new);
-            } else if body.matches(&change.old).count() == 1 {
-                *body = body.replacen(&change.old, &change.new, 1);
-            } else {
-                // The changes before it have made it another.
-                return false;
-            }
+            pieces.push(piece);
         }
-        let bodies: Vec<_> = bodies
-            .into_iter()
-            .map(|((file, function), body)| (file.to_owned(), function, body))
-            .collect();
-        for (file, function, body) in bodies {
-            if let Some(trunk) = self.files.get_mut(&file) {
-                trunk.others.entry(function).or_default().insert(number, body);
-            }
+        // From the end, so that places do not move.
+        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.place.start));
+        for piece in pieces {
+            let Some(trunk) = self.files.get_mut(&piece.file) else {
+                return false;
+            };
+            let body = &trunk.functions[piece.function];
+            let bodies = trunk.others.entry(piece.function).or_default();
+            let own = bodies
+                .entry(number)
+                .or_insert_with(|| trunk.text[body.clone()].to_owned());
+            own.replace_range(
+                piece.place.start - body.start..piece.place.end - body.start,
+                &piece.new,
+            );
         }
         true
+    }
+
+    fn piece(&self, change: &Change) -> Option<Piece> {
+        let trunk = self.files.get(&change.file)?;
+        let (place, new) = change.narrowed(&trunk.text)?;
+        let inside = |body: &Range<usize>| body.start <= place.start && place.end <= body.end;
+        Some(Piece {
+            file: change.file.clone(),
+            function: trunk.functions.iter().position(inside)?,
+            place,
+            new: new.to_owned(),
+        })
     }
 
     pub(crate) fn uproot(&mut self, number: usize) {
@@ -167,7 +180,6 @@ impl Trunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::Change;
 
     const TEXT: &str = "const A: u8 = 1;\nfn a() -> u8 {\n    1 + 2\n}\n";
 
@@ -199,6 +211,18 @@ mod tests {
         assert!(text.contains("7 => {\n\n    1 - 2\n\n}"), "{text}");
         assert!(text.contains("_ => {\n\n    1 + 2\n\n}"), "{text}");
         assert_eq!(grafted["a.rs"].on_line(5), Some(7));
+    }
+
+    #[test]
+    fn lines_that_only_say_where_it_is_may_be_outside() {
+        let mut orchard = orchard();
+        let changes = [("fn a() -> u8 {\n    1 + 2", "fn a() -> u8 {\n    3")];
+        assert!(orchard.plant(7, &mutation(&changes)));
+        let grafted = orchard.grafted();
+        assert!(
+            grafted["a.rs"].text.contains("7 => {\n\n    3\n\n}"),
+            "{grafted:?}"
+        );
     }
 
     #[test]

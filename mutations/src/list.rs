@@ -34,6 +34,27 @@ impl Change {
         let (start, old) = places.next()?;
         places.next().is_none().then(|| start..start + old.len())
     }
+
+    /// The same without the lines in front and behind that stay as they are, and only say where it is.
+    pub(crate) fn narrowed(&self, text: &str) -> Option<(Range<usize>, &str)> {
+        let place = self.place(text)?;
+        let (old, new) = (&text[place.clone()], self.new.as_str());
+        let front: usize = old
+            .split_inclusive('\n')
+            .zip(new.split_inclusive('\n'))
+            .take_while(|(a, b)| a == b && a.ends_with('\n'))
+            .map(|(a, _)| a.len())
+            .sum();
+        let (old, new) = (&old[front..], &new[front..]);
+        let back: usize = old
+            .rsplit('\n')
+            .zip(new.rsplit('\n'))
+            .take_while(|(a, b)| a == b)
+            .map(|(a, _)| a.len() + 1)
+            .sum();
+        let back = back.min(old.len()).min(new.len());
+        Some((place.start + front..place.end - back, &new[..new.len() - back]))
+    }
 }
 
 impl Mutation {

@@ -176,7 +176,10 @@ async fn a_call_that_is_dropped_is_no_failure_of_its_endpoint() {
         assert!(tokio::time::timeout(ms(50), call(&pool)).await.is_err());
         let state = pool.snapshot();
         let only = state.endpoint("0").expect("it is there");
-        assert_eq!((only.cancelled, only.failure, only.phase), (cancelled, 0, Phase::Up));
+        assert_eq!(
+            (only.cancelled, only.failure, only.phase),
+            (cancelled, 0, Phase::Up)
+        );
     }
 }
 

@@ -177,6 +177,22 @@ fn a_waiting_call_goes_to_an_endpoint_that_is_added() {
 }
 
 #[test]
+fn all_waiting_calls_hear_of_an_endpoint_that_is_added() {
+    let gates = [Gate::new(0, 0)];
+    let pool = gated(&gates);
+    let mut calls: Vec<_> = (0..8).map(|_| task::spawn(pool.service().call(()))).collect();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    pool.add(Endpoint::new("1", Gated(Gate::new(1, 8), false)))
+        .expect("valid");
+    for call in &mut calls {
+        assert!(call.is_woken());
+        assert_eq!(assert_ready!(call.poll()), Ok(1));
+    }
+}
+
+#[test]
 fn a_waiting_call_leaves_an_endpoint_that_is_removed() {
     let gates = [Gate::new(0, 0)];
     let pool = gated(&gates);

@@ -106,6 +106,33 @@ async fn an_idempotent_request_fails_over_with_its_body_and_a_post_does_not() {
     assert_eq!(state.endpoint("0").map(|e| (e.failure, e.moved)), Some((2, 1)));
 }
 
+/// Whatever it holds, a permit further in or a connection, is not held while another endpoint works.
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_is_gone_before_another_endpoint_is_asked() {
+    let mut nodes = [node(503, ms(1)), node(200, ms(1))];
+    let held = Arc::new(());
+    let (first, watch) = (held.clone(), Arc::downgrade(&held));
+    nodes[0].body = Arc::new(move || {
+        let held = first.clone();
+        let holding = move |frame| {
+            let _ = &held;
+            frame
+        };
+        Full::from("busy").map_frame(holding).boxed()
+    });
+    let seen = Arc::new(AtomicUsize::new(0));
+    let sees = seen.clone();
+    nodes[1].body = Arc::new(move || {
+        sees.store(watch.strong_count(), SeqCst);
+        Full::from("answer").boxed()
+    });
+    let pool = pool_of(&nodes);
+    let answer = http(&pool).call(request("PUT", "payload")).await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+    // Here, and where bodies are made of it.
+    assert_eq!((seen.load(SeqCst), Arc::strong_count(&held)), (2, 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn which_statuses_go_elsewhere() {
     for (status, goes) in [

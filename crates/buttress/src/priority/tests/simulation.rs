@@ -178,6 +178,9 @@ fn no_more_is_refused_than_is_too_much() {
     );
     assert_eq!(report.served(Priority::HIGH), 1.0);
     assert!(report.served(Priority::NORMAL) > 0.99);
+    // And at once: a line that has to be full first makes everybody wait.
+    let late = report.refused_late;
+    assert!(late * 10 < refused, "{late} of {refused} refused late");
 }
 
 #[test]
@@ -206,12 +209,15 @@ fn nobody_starves_in_an_hour_with_ageing() {
                     }
                 };
                 for tick in 0..36_000_u64 {
-                    calls.spawn_local(call(Priority::HIGH));
-                    if tick % 600 == 0 {
+                    // A little more than they can do, so that there is always somebody waiting.
+                    for _ in 0..1 + u8::from(tick % 10 == 0) {
+                        calls.spawn_local(call(Priority::HIGH));
+                    }
+                    if tick % 601 == 0 {
                         calls.spawn_local(call(Priority::BACKGROUND));
                     }
                     // Once in a while there is less to do, or the line would grow for ever.
-                    let pause = if tick % 50 == 0 { 400 } else { 100 };
+                    let pause = if tick % 100 == 0 { 1500 } else { 100 };
                     tokio::time::sleep(ms(pause)).await;
                     while calls.try_join_next().is_some() {}
                 }
