@@ -503,6 +503,9 @@ async fn a_call_that_another_layer_has_refused_gives_its_permit_back() {
 
 #[test]
 fn a_refusal_allocates_nothing() {
+    // No permit comes while it is measured.
+    let runtime = crate::test_services::paused();
+    let _paused = runtime.enter();
     let (_, pool) = limited::<3>(limit().max_wait(Duration::ZERO));
     use_up(&pool);
     let mut service = pool.service();
