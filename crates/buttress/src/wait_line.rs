@@ -47,6 +47,7 @@
 mod after;
 #[cfg(all(test, loom))]
 mod loom;
+mod queue;
 mod slab;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -55,7 +56,8 @@ use std::{fmt, sync::PoisonError, task::Waker};
 
 use self::{
     after::After,
-    slab::{Chunk, NIL, Node, Slab, State},
+    queue::{Classes, List, Queue},
+    slab::{Chunk, NIL, Node, State},
 };
 use crate::{
     clock::Instant,
@@ -149,26 +151,6 @@ pub(crate) struct Line<'a> {
     after: After,
     garbage: Vec<Chunk>,
     line: &'a WaitLine,
-}
-
-struct Queue {
-    slab: Slab,
-    lists: Box<[List]>,
-    /// Bit `c`: somebody waits in class `c`.
-    occupied: u128,
-    waiting: usize,
-    weight: u64,
-    stamp: u32,
-    /// The first that has been told so.
-    told: Option<Place>,
-}
-
-/// A class: those in it, by index, from the oldest to the youngest.
-#[derive(Clone, Copy)]
-struct List {
-    oldest: u32,
-    youngest: u32,
-    len: u32,
 }
 
 // ===== impl WaitLine =====
@@ -484,83 +466,5 @@ impl fmt::Debug for Line<'_> {
         f.debug_struct("Line")
             .field("waiting", &self.len())
             .finish_non_exhaustive()
-    }
-}
-
-// ===== impl Queue =====
-
-impl Queue {
-    fn new(classes: u8) -> Self {
-        let empty = List {
-            oldest: NIL,
-            youngest: NIL,
-            len: 0,
-        };
-        Self {
-            slab: Slab::new(),
-            lists: vec![empty; usize::from(classes)].into_boxed_slice(),
-            occupied: 0,
-            waiting: 0,
-            weight: 0,
-            stamp: 0,
-            told: None,
-        }
-    }
-
-    fn link(&mut self, index: u32, class: u8) {
-        let list = &mut self.lists[usize::from(class)];
-        let before = list.youngest;
-        list.youngest = index;
-        list.len += 1;
-        if before == NIL {
-            list.oldest = index;
-            self.occupied |= 1 << class;
-        }
-        if let Some(node) = self.slab.at_mut(before) {
-            node.behind = index;
-        }
-        if let Some(node) = self.slab.at_mut(index) {
-            node.waiter.class = class;
-            (node.before, node.behind) = (before, NIL);
-        }
-    }
-
-    fn unlink(&mut self, index: u32) {
-        let Some(node) = self.slab.at(index) else { return };
-        let (before, behind, class) = (node.before, node.behind, node.waiter.class);
-        let list = &mut self.lists[usize::from(class)];
-        list.len -= 1;
-        match self.slab.at_mut(before) {
-            Some(node) => node.behind = behind,
-            None => list.oldest = behind,
-        }
-        match self.slab.at_mut(behind) {
-            Some(node) => node.before = before,
-            None => list.youngest = before,
-        }
-        if list.len == 0 {
-            self.occupied &= !(1 << class);
-        }
-    }
-}
-
-/// The bits that are set, from the highest on.
-struct Classes(u128);
-
-impl Iterator for Classes {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let class = self.0.checked_ilog2()?;
-        self.0 &= !(1 << class);
-        u8::try_from(class).ok()
-    }
-}
-
-impl DoubleEndedIterator for Classes {
-    fn next_back(&mut self) -> Option<u8> {
-        let class = self.0.trailing_zeros();
-        self.0 &= self.0.checked_sub(1)?;
-        u8::try_from(class).ok()
     }
 }

@@ -1,29 +1,24 @@
 //! One breaker a key.
 
+mod layer;
+mod service;
+
 use std::{
     collections::HashMap,
     fmt,
     marker::PhantomData,
     sync::{Arc, Weak},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use tower_layer::Layer;
-use tower_service::Service;
-
-use super::{
-    CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerFuture, Permit, Snapshot, State, call::Call,
-    families, service::call_through,
-};
+pub use self::{layer::KeyedCircuitBreakerLayer, service::KeyedCircuitBreakerService};
+use super::{CircuitBreaker, CircuitBreakerBuilder, Snapshot, State, call::Call, families};
 use crate::{
     clock::Instant,
     config::{ConfigError, Problems},
     duration::Human,
-    error::CallError,
     export::Samples,
     keyed::{Evictable, Found, Keyed},
-    outcome::Protocol,
     registry::{Created, Drill, DrillError, Emitter, Listener, Policy},
     value::Table,
 };
@@ -371,97 +366,5 @@ impl Policy for KeyedCircuitBreaker {
             .into_iter()
             .map(|breaker| (breaker.name(), Arc::new(breaker) as Arc<dyn Policy>))
             .collect()
-    }
-}
-
-/// Sends each request through the breaker of its key; from [`KeyedCircuitBreaker::layer_by`].
-pub struct KeyedCircuitBreakerLayer<P, K, Request> {
-    breakers: KeyedCircuitBreaker,
-    protocol: P,
-    key: K,
-    request: PhantomData<fn(&Request)>,
-}
-
-/// A service behind one breaker a key.
-pub struct KeyedCircuitBreakerService<S, P, K> {
-    inner: S,
-    breakers: KeyedCircuitBreaker,
-    protocol: P,
-    key: K,
-}
-
-impl<S, P: Clone, K: Clone, Request> Layer<S> for KeyedCircuitBreakerLayer<P, K, Request> {
-    type Service = KeyedCircuitBreakerService<S, P, K>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        KeyedCircuitBreakerService {
-            inner,
-            breakers: self.breakers.clone(),
-            protocol: self.protocol.clone(),
-            key: self.key.clone(),
-        }
-    }
-}
-
-impl<S, P, K, Request> Service<Request> for KeyedCircuitBreakerService<S, P, K>
-where
-    S: Service<Request>,
-    S::Error: CallError,
-    P: Protocol<S::Response, S::Error>,
-    K: Fn(&Request) -> Option<&str>,
-{
-    type Response = P::Response<Permit>;
-    type Error = S::Error;
-    type Future = CircuitBreakerFuture<S::Future, P>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let breaker = match (self.key)(&request) {
-            Some(key) => self.breakers.get(key),
-            None => self.breakers.shared.map.overflow().clone(),
-        };
-        call_through(&mut self.inner, request, Some(&breaker), &self.protocol)
-    }
-}
-
-impl<P: Clone, K: Clone, Request> Clone for KeyedCircuitBreakerLayer<P, K, Request> {
-    fn clone(&self) -> Self {
-        Self {
-            breakers: self.breakers.clone(),
-            protocol: self.protocol.clone(),
-            key: self.key.clone(),
-            request: PhantomData,
-        }
-    }
-}
-
-impl<P, K, Request> fmt::Debug for KeyedCircuitBreakerLayer<P, K, Request> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeyedCircuitBreakerLayer")
-            .field(&self.breakers)
-            .finish()
-    }
-}
-
-impl<S: Clone, P: Clone, K: Clone> Clone for KeyedCircuitBreakerService<S, P, K> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            breakers: self.breakers.clone(),
-            protocol: self.protocol.clone(),
-            key: self.key.clone(),
-        }
-    }
-}
-
-impl<S: fmt::Debug, P, K> fmt::Debug for KeyedCircuitBreakerService<S, P, K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedCircuitBreakerService")
-            .field("inner", &self.inner)
-            .field("breakers", &self.breakers)
-            .finish()
     }
 }

@@ -11,8 +11,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::*;
 use crate::{
-    CallContext, Error, Outcome, Plain, Rejected, RejectionKind,
-    clock::{self, Instant},
+    CallContext, Error, Outcome, Plain, Rejected, RejectionKind, clock,
     outcome::Reason,
     test_services::{Answer, BUSY, Script, ms, rejected},
 };

@@ -119,6 +119,7 @@ mod seek;
 mod service;
 mod shared;
 mod snapshot;
+mod steering;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod token;

@@ -76,6 +76,8 @@ mod admission;
 mod algorithm;
 mod announce;
 mod builder;
+#[cfg(feature = "keyed")]
+mod by_key;
 mod call;
 mod cell;
 mod charge;

@@ -12,8 +12,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::*;
 use crate::{
-    Error, Outcome, Plain, Rejected, RejectionKind,
-    clock::{self, Instant},
+    Error, Outcome, Plain, Rejected, RejectionKind, clock,
     outcome::Reason,
     test_services::{Answer, BUSY, Script, ms, rejected},
 };

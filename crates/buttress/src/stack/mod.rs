@@ -222,6 +222,7 @@ mod keeps;
 mod kind;
 #[cfg(feature = "timeout")]
 mod limit;
+mod place;
 mod slot;
 mod slots;
 mod split;
@@ -234,7 +235,8 @@ pub use kind::Server;
 pub use kind::{Attempts, Calls, Client, Handles, Kind};
 #[cfg(feature = "timeout")]
 pub use limit::TimeLimit;
-pub use slot::{Place, Slot};
+pub use place::Place;
+pub use slot::Slot;
 pub use slots::Slots;
 #[cfg(feature = "pool")]
 pub use split::{Lower, LowerOf};
