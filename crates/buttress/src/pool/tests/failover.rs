@@ -62,6 +62,25 @@ async fn without_another_endpoint_the_caller_has_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_all_go_down_callers_see_why_until_the_breakers_are_open_and_then_are_refused() {
+    let (nodes, builder) = nodes::<3>(ms(10));
+    nodes.iter().for_each(|node| {
+        node.fails();
+    });
+    let pool = in_order(builder.breaker(breaker()).budget(None));
+    // Each goes to all three, and the third failure opens a breaker.
+    for _ in 0..3 {
+        assert_eq!(call(&pool).await, Err(Error::Inner("down")));
+    }
+    let began = clock::now();
+    for _ in 0..20 {
+        assert_eq!(kind(&call(&pool).await), Some(RejectionKind::NoEndpoint));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert!(nodes.iter().all(|node| node.calls() == 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_an_endpoint_may_have_to_itself_goes_elsewhere() {
     use RejectionKind::*;
     let rejected = |kind| Err(Rejected::new(kind, "inside").into());

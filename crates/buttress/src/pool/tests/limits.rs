@@ -7,7 +7,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use super::*;
 use crate::{
     CallContext,
-    admission::Both,
+    admission::{Admission, Both},
     rate_limit::{RateLimiter, RateLimiterBuilder},
     registry::Policy,
 };
@@ -30,13 +30,15 @@ fn use_up(pool: &Pool<TestNode>) {
     }
 }
 
-/// How many calls a policy says it has refused.
-fn limited_calls((_, policy): &(Arc<str>, Arc<dyn Policy>)) -> Option<u64> {
-    let mut state = crate::value::Table::new();
-    policy.describe(&mut state);
-    crate::value::Value::Table(state)
-        .at(&["rateLimit", "limited"])?
-        .as_u64()
+/// How many calls the limits say they have refused.
+fn limited_in_all(pool: &Pool<TestNode>) -> u64 {
+    let limited = |(_, policy): &(_, Arc<dyn Policy>)| {
+        let mut state = crate::value::Table::new();
+        policy.describe(&mut state);
+        let state = crate::value::Value::Table(state);
+        state.at(&["rateLimit", "limited"])?.as_u64()
+    };
+    pool.members().iter().filter_map(limited).sum()
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,15 +70,14 @@ async fn a_call_whose_turn_would_come_too_late_is_refused_at_once_as_rate_limite
     for call in &mut waiting {
         assert_pending!(call.poll());
     }
-    let limited = |pool: &Pool<TestNode>| pool.members().iter().filter_map(limited_calls).sum::<u64>();
-    assert_eq!(limited(&pool), 0);
+    assert_eq!(limited_in_all(&pool), 0);
     let refused = assert_ready!(task::spawn(pool.service().call(())).poll()).expect_err("too late");
     let refused = refused.rejected().expect("refused").clone();
     assert_eq!(refused.kind(), RejectionKind::RateLimited);
     assert_eq!(refused.retry_after(), Some(ms(300)));
     assert!(refused.policy().starts_with("shop:"), "{refused}");
     // It stood in nobody's way, and is in the books of the limit, not in those of endpoints that are down.
-    assert_eq!((pool.snapshot().no_endpoint, limited(&pool)), (0, 1));
+    assert_eq!((pool.snapshot().no_endpoint, limited_in_all(&pool)), (0, 1));
     for two in waiting.chunks_mut(2) {
         tokio::time::sleep(ms(100)).await;
         for call in two {
@@ -134,6 +135,7 @@ async fn a_newcomer_does_not_overtake_those_who_wait() {
     // It is the first one's turn, who has not looked yet.
     let mut second = task::spawn(pool.service().call(()));
     assert_pending!(second.poll());
+    assert_eq!(limited_in_all(&pool), 0, "to stand in line is no refusal");
     assert!(pool.try_acquire().is_err());
     assert_eq!(assert_ready!(first.poll()), Ok(0));
 }
@@ -266,27 +268,117 @@ async fn a_call_that_lines_up_again_waits_no_longer_in_all() {
     assert_pending!(newcomer.poll());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_call_whose_turn_comes_at_a_breaker_that_says_no_gives_its_permit_back() {
+/// A breaker that has one probe to give, and a limit that is used up.
+async fn on_trial() -> (CircuitBreaker, RateLimiter, Both) {
     let limiter = limit().build().expect("valid");
     let breaker = breaker().half_open_probes(1).build().expect("valid");
-    let both = Both::new(Arc::new(breaker.clone()), Arc::new(limiter.clone()));
-    let pool = Pool::builder()
-        .push(Endpoint::new("0", TestNode::new(0, Duration::ZERO)).breaker(both))
-        .build()
-        .expect("valid");
     breaker.transition_to(crate::circuit_breaker::State::Open);
     tokio::time::advance(secs(10)).await;
     limiter.try_acquire(1).expect("one permit");
+    let both = Both::new(Arc::new(breaker.clone()), Arc::new(limiter.clone()));
+    (breaker, limiter, both)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stands_in_line_holds_no_probe_and_gives_the_permit_back_if_there_is_none() {
+    let (breaker, limiter, both) = on_trial().await;
+    let turn = both.stand_in_line(clock::now(), None).expect("in 100 ms");
+    let mut turn = task::spawn(turn);
+    assert_pending!(turn.poll());
+    // Somebody else has the one probe by then.
+    let probe = breaker.try_acquire().expect("on trial");
+    tokio::time::advance(ms(100)).await;
+    let refused = assert_ready!(turn.poll()).expect_err("no probe is left");
+    assert_eq!(refused.kind(), RejectionKind::CircuitOpen);
+    assert_eq!(limiter.peek().remaining, 1);
+    drop(probe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_limit_refuses_takes_no_probe() {
+    let (breaker, _, both) = on_trial().await;
+    let refused = both.admit(clock::now()).expect_err("used up");
+    assert_eq!(refused.kind(), RejectionKind::RateLimited);
+    assert!(breaker.try_acquire().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_leaves_a_breaker_that_has_no_probe_left() {
+    let (breaker, limiter, both) = on_trial().await;
+    let node = TestNode::new(0, Duration::ZERO);
+    let pool = Pool::builder().push(Endpoint::new("0", node).breaker(both));
+    let pool = pool.build().expect("valid");
     let mut call = task::spawn(pool.service().call(()));
     assert_pending!(call.poll());
-    // Somebody else has the one probe by then, and the pool is not told.
-    tokio::time::advance(ms(100)).await;
     let probe = breaker.try_acquire().expect("on trial");
+    tokio::time::advance(ms(100)).await;
     let refused = assert_ready!(call.poll());
     assert_eq!(kind(&refused), Some(RejectionKind::NoEndpoint));
     assert_eq!(limiter.peek().remaining, 1);
     drop(probe);
+}
+
+/// Fails at once: when it is called, or when it is asked whether it is ready.
+#[derive(Clone)]
+struct Bad {
+    is_broken: bool,
+    asked: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Service<()> for Bad {
+    type Response = u32;
+    type Error = Failed;
+    type Future = std::future::Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        (self.asked)();
+        Poll::Ready(match self.is_broken {
+            true => Err(Error::Inner("broken")),
+            false => Ok(()),
+        })
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        std::future::ready(Err(Error::Inner("down")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_does_not_wait_for_an_endpoint_where_it_has_failed() {
+    for _ in 0..4 {
+        let endpoint = |name: &str, is_broken| {
+            let asked = Arc::new(|| ());
+            Endpoint::new(name, Bad { is_broken, asked }).breaker(limit().build().expect("valid"))
+        };
+        let pool = Pool::builder()
+            .push(endpoint("0", false))
+            .push(endpoint("1", true))
+            .build()
+            .expect("valid");
+        let mut call = task::spawn(pool.service().call(()));
+        assert!(matches!(assert_ready!(call.poll()), Err(Error::Inner(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_finds_its_endpoint_drained_gives_its_permit_back() {
+    let pool = Arc::new(std::sync::OnceLock::<Pool<Bad>>::new());
+    let handle = pool.clone();
+    let bad = Bad {
+        is_broken: false,
+        // Between the look at the endpoint and the choice.
+        asked: Arc::new(move || {
+            if let Some(pool) = handle.get() {
+                pool.drain("0");
+            }
+        }),
+    };
+    let limiter = limit().build().expect("valid");
+    let built = Pool::builder().push(Endpoint::new("0", bad).breaker(limiter.clone()));
+    let pool = pool.get_or_init(|| built.build().expect("valid"));
+    let refused = assert_ready!(task::spawn(pool.service().call(())).poll());
+    assert_eq!(kind(&refused), Some(RejectionKind::NoEndpoint));
+    assert_eq!(limiter.peek().remaining, 1);
 }
 
 /// Is not ready until it is told to be.
@@ -359,9 +451,27 @@ async fn a_limit_that_is_used_up_is_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn endpoints_at_their_limits_are_no_reason_to_panic() {
+    let (nodes, pool) = nodes::<3>(Duration::ZERO);
+    let make = |_: &str| -> Result<Arc<dyn Admission>, _> {
+        Ok(Arc::new(Both::new(
+            Arc::new(breaker().build()?),
+            Arc::new(limit().build()?),
+        )))
+    };
+    let pool = pool.breaker(make).panic_mode(true).build().expect("valid");
+    pool.drill("0", &crate::registry::Drill::ForceOpen)
+        .expect("a breaker");
+    for _ in 0..6 {
+        assert!(call(&pool).await.is_ok());
+    }
+    assert_eq!(nodes.map(|node| node.calls()), [0, 3, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn panic_mode_overrules_breakers_but_no_limits() {
     let (nodes, pool) = nodes::<2>(Duration::ZERO);
-    let make = |_: &str| -> Result<Arc<dyn crate::admission::Admission>, _> {
+    let make = |_: &str| -> Result<Arc<dyn Admission>, _> {
         let limit = limit().max_wait(Duration::ZERO).build()?;
         Ok(Arc::new(Both::new(Arc::new(breaker().build()?), Arc::new(limit))))
     };
