@@ -1,7 +1,7 @@
 use tower_layer::Identity;
 
-// A build may leave out those who ask for them.
 use super::Place;
+// A build may leave out those who ask for them.
 #[allow(unused_imports)]
 use super::{Attempts, Client, Kind};
 use crate::error::ErrorLayer;
