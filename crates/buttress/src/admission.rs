@@ -186,6 +186,31 @@ where
 
 /// Two of them in front of one target: a breaker and a limit. Both must let a call through; what the target's
 /// [standing](Admission::standing) is, and how its calls end, is the breaker's business.
+///
+/// A stack with a pool puts its own two together like this. For a pool by itself:
+///
+/// ```
+/// # #[cfg(all(feature = "circuit-breaker", feature = "pool", feature = "rate-limit"))] {
+/// use std::{sync::Arc, time::Duration};
+///
+/// use buttress::{
+///     ConfigError, admission::{Admission, Both}, circuit_breaker::CircuitBreaker, pool::Pool, rate_limit::RateLimiter,
+/// };
+///
+/// let breaker = CircuitBreaker::builder().consecutive_failures(3);
+/// let limit = RateLimiter::per_second(100).max_wait(Duration::from_millis(50));
+/// let pool = Pool::builder()
+///     .breaker(move |_: &str| -> Result<Arc<dyn Admission>, ConfigError> {
+///         let (breaker, limit) = (breaker.clone().build()?, limit.clone().build()?);
+///         Ok(Arc::new(Both::new(Arc::new(breaker), Arc::new(limit))))
+///     })
+///     .endpoint("a", "http://a")
+///     .endpoint("b", "http://b")
+///     .build()?;
+/// assert!(pool.try_acquire().is_ok());
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Both {
     guard: Arc<dyn Admission>,

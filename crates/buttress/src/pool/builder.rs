@@ -66,7 +66,8 @@ impl<T> PoolBuilder<T> {
     }
 
     /// Gives each endpoint a breaker of its own, those that are added later too: of these options, if it is a
-    /// `CircuitBreakerBuilder`. It is called `{pool}:{endpoint}`.
+    /// `CircuitBreakerBuilder`. It is called `{pool}:{endpoint}`. A `RateLimiterBuilder` gives each a limit instead, and a
+    /// closure [both](crate::admission::Both).
     ///
     /// The pool drives it, so it must not stand in an endpoint's own stack as well.
     pub fn breaker(mut self, make: impl MakeAdmission + 'static) -> Self {

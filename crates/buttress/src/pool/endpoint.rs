@@ -34,7 +34,8 @@ impl<T> Endpoint<T> {
         self
     }
 
-    /// Its own breaker, instead of one that the pool makes ([`PoolBuilder::breaker`](super::PoolBuilder::breaker)).
+    /// Its own breaker, limit, or [both](crate::admission::Both), instead of what the pool makes
+    /// ([`PoolBuilder::breaker`](super::PoolBuilder::breaker)).
     /// The pool drives it: it must not stand in the endpoint's own stack as well.
     pub fn breaker(mut self, breaker: impl Admission + 'static) -> Self {
         self.guard = Some(Arc::new(breaker));
