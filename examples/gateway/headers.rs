@@ -1,6 +1,6 @@
 //! What a hop keeps to itself, and what it tells the next one.
 
-use std::net::IpAddr;
+use std::{iter, net::IpAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
@@ -69,15 +69,20 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, origin: &Origin<'_>, upstream
     }
     join_cookies(headers);
 
-    append(headers, &X_FORWARDED_FOR, &origin.peer.to_string());
+    append(headers, &X_FORWARDED_FOR, origin.peer.to_string());
     // A client's own word for these is worth nothing, and who sits before us may be a client.
-    set(headers, &X_FORWARDED_PROTO, "http");
+    headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     match origin.host {
         Some(host) => set(headers, &X_FORWARDED_HOST, host.as_str()),
         None => drop(headers.remove(&X_FORWARDED_HOST)),
     }
-    append(headers, &FORWARDED, &forwarded(origin));
-    append(headers, &VIA, &format!("{} buttress", version(origin.version)));
+    append(headers, &FORWARDED, forwarded(origin));
+    if origin.version == Version::HTTP_11 && !headers.contains_key(VIA) {
+        // What most requests need is never copied, however often such a head is.
+        headers.insert(VIA, HeaderValue::from_static("1.1 buttress"));
+    } else {
+        append(headers, &VIA, format!("{} buttress", version(origin.version)));
+    }
     match upstream {
         Some(upstream) => set(headers, &HOST, upstream.as_str()),
         None => drop(headers.remove(HOST)),
@@ -106,7 +111,9 @@ fn forwarded(origin: &Origin<'_>) -> String {
     };
     if let Some(host) = origin.host {
         // An authority has neither quotes nor backslashes.
-        element.push_str(&format!(";host=\"{host}\""));
+        for part in [";host=\"", host.as_str(), "\""] {
+            element.push_str(part);
+        }
     }
     element.push_str(";proto=http");
     element
@@ -133,11 +140,19 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
 }
 
 /// Adds a member at the end of a field that is a list, and makes one line of it.
-fn append(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
-    let mut lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    lines.retain(|line| !line.trim_ascii().is_empty());
-    lines.push(member.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&lines.join(&b", "[..])) {
+fn append(headers: &mut HeaderMap, name: &HeaderName, member: String) {
+    let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let line = match lines.next() {
+        // Most often it is the first, and then it is all.
+        None => member.into_bytes(),
+        Some(first) => {
+            let mut lines: Vec<_> = iter::once(first).chain(lines).collect();
+            lines.retain(|line| !line.trim_ascii().is_empty());
+            lines.push(member.as_bytes());
+            lines.join(&b", "[..])
+        }
+    };
+    if let Ok(value) = HeaderValue::try_from(line) {
         headers.insert(name, value);
     }
 }

@@ -182,8 +182,11 @@ pub(crate) fn grpc_timeout(bytes: &[u8]) {
             _ => return None,
         };
         let is_number = (1..=8).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+        if !is_number {
+            return None;
+        }
         let number: u128 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        is_number.then_some(number * unit)
+        Some(number * unit)
     });
     assert_eq!(read.map(|read| read.as_nanos()), nanos);
 

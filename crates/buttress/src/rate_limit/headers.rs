@@ -42,6 +42,10 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// An address and a port in brackets and quotes are shorter.
 const LONGEST_ENTRY: usize = 64;
 
+/// The largest integer that a structured field can have (RFC 9651, section 3.3.1): who reads a larger one drops the field.
+/// What there is more of is not told.
+const LARGEST: u64 = 999_999_999_999_999;
+
 /// Refuses as another responder does, and says what is left of the limit; from [`RateLimiter::responder`].
 #[derive(Clone, Debug)]
 pub struct RateLimitResponder<R> {
@@ -137,12 +141,14 @@ fn say_policy(headers: &mut HeaderMap, quota: &Quota) {
         Ok(window) => (quota.limit, window),
         Err(_) => (quota.limit, u64::MAX),
     };
+    let (permits, window) = (permits.min(LARGEST), window.min(LARGEST));
     append(headers, &RATE_LIMIT_POLICY, |line| {
         write!(line, r#""default";q={permits};w={window}"#)
     });
 }
 
 fn say(headers: &mut HeaderMap, remaining: u64, reset: u64) {
+    let (remaining, reset) = (remaining.min(LARGEST), reset.min(LARGEST));
     append(headers, &RATE_LIMIT, |line| {
         write!(line, r#""default";r={remaining};t={reset}"#)
     });

@@ -108,6 +108,21 @@ async fn a_window_of_less_than_a_second_is_told_by_the_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_number_is_longer_than_a_structured_field_may_have() {
+    let limiter = RateLimiter::per_second(100_000_000)
+        .burst(2_000_000_000_000_000)
+        .headers(true)
+        .build()
+        .expect("valid");
+    let service = limiter.layer_for(Http::new()).layer(tower::service_fn(handler));
+    let response = service.oneshot(request(&[])).await.expect("allowed");
+    let policy = r#""default";q=999999999999999;w=20000000"#;
+    assert_eq!(said(&response, "ratelimit-policy"), [policy]);
+    let left = r#""default";r=999999999999999;t=1"#;
+    assert_eq!(said(&response, "ratelimit"), [left]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn grpc_refuses_with_resource_exhausted_and_metadata() {
     let limiter = RateLimiter::per_minute(1).build().expect("valid");
     let edge = RespondLayer::with(limiter.responder(GrpcResponder::new()));
