@@ -225,6 +225,7 @@ pub(crate) enum Ending {
 #[cfg_attr(not(any(feature = "metrics", feature = "trace-id")), allow(dead_code))]
 impl Ending {
     /// How many there are.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
     pub(crate) const COUNT: usize = 7;
 
     #[inline]
