@@ -181,14 +181,24 @@ async fn where_the_breaker_does_not_say_what_is_slow_the_attempts_limit_does_for
         .expect("a limit")
         .circuit_breaker(rate.build().expect("valid"))
         .build()
-        .service(service_fn(|_: Letter| async {
-            tokio::time::sleep(ms(999)).await;
-            Ok::<_, &'static str>("late")
+        .service(service_fn({
+            let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
+            move |_: Letter| {
+                let is_early = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 4;
+                async move {
+                    tokio::time::sleep(ms(if is_early { 999 } else { 1001 })).await;
+                    Ok::<_, &'static str>("late")
+                }
+            }
         }));
     for _ in 0..4 {
         assert!(client.clone().oneshot(Letter::default()).await.is_ok());
     }
     assert_eq!(pool.snapshot().usable(), 1, "under a second is not slow");
+    for _ in 0..2 {
+        assert!(client.clone().oneshot(Letter::default()).await.is_err());
+    }
+    assert_eq!(pool.snapshot().usable(), 0, "two of the last four were");
 }
 
 #[cfg(feature = "rate-limit")]
@@ -255,9 +265,10 @@ async fn each_endpoint_has_a_limit_of_its_own_and_is_passed_over_while_that_is_u
 async fn a_limit_by_key_is_one_for_all_endpoints() {
     use crate::rate_limit::RateLimiter;
     let pool = pool(&["one", "two"]);
-    let limiter = RateLimiter::per_second(3).keyed().build().expect("valid");
+    let (limiter, registry) = (RateLimiter::per_second(3).keyed(), Registry::new());
     let client = Stack::new("x")
-        .rate_limit(limiter)
+        .registry(&registry)
+        .rate_limit(limiter.build().expect("valid"))
         .pool(pool.addressed_by(address))
         .build()
         .service(Post::default());
@@ -268,6 +279,10 @@ async fn a_limit_by_key_is_one_for_all_endpoints() {
     assert_eq!(
         refused.rejected().map(|r| r.kind()),
         Some(RejectionKind::RateLimited)
+    );
+    assert!(
+        pool.drill("one", &Drill::Reset).is_err(),
+        "an endpoint has no limit"
     );
 }
 
