@@ -128,7 +128,7 @@ layers! {
             .probe_lease(1000 * SECOND)
             .success_threshold(u32::MAX);
         let breaker = breaker.build().expect("valid");
-        breaker.force_open();
+        crate::registry::Policy::drill(&breaker, &crate::registry::Drill::Open).expect("it opens");
         breaker_facts(breaker.layer_for(protocol), breaker).rests(2 * MILLISECOND)
     }
 
