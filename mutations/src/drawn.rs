@@ -69,3 +69,16 @@ fn offset(text: &str, line: u64, column: u64) -> Option<usize> {
     let within = text[before..].char_indices().nth(characters)?.0;
     Some(before + within)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_counted_in_lines_and_characters() {
+        let text = "a\né b\n";
+        assert_eq!(offset(text, 1, 1), Some(0));
+        assert_eq!(offset(text, 2, 3), Some(5));
+        assert_eq!(offset(text, 9, 1), None);
+    }
+}

@@ -114,6 +114,8 @@ mod tests {
             let is_digit = byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
             assert_eq!(read_8(&[b'0', byte]).is_some(), is_digit, "{byte:#x}");
             assert_eq!(read_8(&[byte, b'0']).is_some(), is_digit, "{byte:#x}");
+            // One that is wrong does not make up for another.
+            assert_eq!(read_8(&[byte; 2]).is_some(), is_digit, "{byte:#x}");
         }
     }
 }

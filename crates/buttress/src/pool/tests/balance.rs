@@ -180,12 +180,13 @@ async fn one_that_is_new_is_not_flooded() {
         calls(&pool, 50).await;
         let new = TestNode::new(2, ms(20));
         pool.add(Endpoint::new("2", new.clone())).expect("valid");
-        let running: Vec<_> = (0..90)
+        let running: Vec<_> = (0..300)
             .map(|_| tokio::spawn(pool.service().oneshot(())))
             .collect();
         tokio::time::sleep(ms(1)).await;
         let busy = new.0.busy.load(SeqCst);
-        assert!((10..=50).contains(&busy), "{strategy:?}: {busy} of 90");
+        // Two thirds are what whoever prefers it would give it.
+        assert!((30..=160).contains(&busy), "{strategy:?}: {busy} of 300");
         for call in running {
             assert!(call.await.expect("no panic").is_ok());
         }

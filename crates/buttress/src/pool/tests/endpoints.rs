@@ -185,3 +185,16 @@ async fn a_stream_is_followed_no_longer_than_there_is_a_pool() {
 fn stream<T>(mut from: tokio::sync::mpsc::UnboundedReceiver<T>) -> impl futures_util::Stream<Item = T> {
     futures_util::stream::poll_fn(move |cx| from.poll_recv(cx))
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_keeps_its_own_breaker_though_the_pool_makes_them() {
+    let own = breaker().build().expect("valid");
+    let pool = Pool::builder()
+        .breaker(breaker())
+        .push(Endpoint::new("a", 1).breaker(own.clone()))
+        .build()
+        .expect("valid");
+    assert!(pool.try_acquire().is_ok());
+    own.force_open();
+    assert!(pool.try_acquire().is_err());
+}

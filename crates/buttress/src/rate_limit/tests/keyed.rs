@@ -76,19 +76,22 @@ async fn a_stream_of_made_up_keys_gets_one_limit_and_evicts_nobody_who_is_over_h
 
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_as_good_as_new_leave_when_others_come() {
-    let limiter = RateLimiter::per_second(1)
-        .max_keys(KEYS)
-        .idle(millis(60_000))
-        .build()
-        .expect("valid");
-    for key in 0..KEYS as u64 {
-        limiter.try_acquire_for(key, 1).expect("new");
+    for algorithm in super::super::Algorithm::ALL {
+        let limiter = RateLimiter::per_second(1)
+            .algorithm(algorithm)
+            .max_keys(KEYS)
+            .idle(millis(60_000))
+            .build()
+            .expect("valid");
+        for key in 0..KEYS as u64 {
+            limiter.try_acquire_for(key, 1).expect("new");
+        }
+        for _ in 0..3 {
+            advance(millis(61_000)).await;
+            limiter.try_acquire_for("newcomer", 1).expect("room");
+        }
+        assert_eq!(limiter.snapshot().keys.expect("keys").keys, 1, "{algorithm}");
     }
-    for _ in 0..3 {
-        advance(millis(61_000)).await;
-        limiter.try_acquire_for("newcomer", 1).expect("room");
-    }
-    assert_eq!(limiter.snapshot().keys.expect("keys").keys, 1);
 }
 
 #[tokio::test(start_paused = true)]

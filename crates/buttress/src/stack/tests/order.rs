@@ -325,6 +325,28 @@ async fn a_limit_on_calls_at_a_time_is_free_while_calls_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_waits_to_be_tried_again_leaves_the_service_to_others() {
+    let service = Stack::new("x")
+        .retry(retry().build().expect("valid"))
+        .inside(tower::limit::ConcurrencyLimitLayer::new(1))
+        .build()
+        .service(service_fn(|request: u32| async move {
+            tokio::time::sleep(ms(10)).await;
+            if request == 1 { Err("busy") } else { Ok(request) }
+        }));
+    let fails = service.clone().oneshot(1);
+    let passes = async {
+        // The other waits from 10 ms on, until 110.
+        tokio::time::sleep(ms(50)).await;
+        let began = clock::now();
+        assert_eq!(service.clone().oneshot(2).await, Ok(2));
+        assert_eq!(began.elapsed(), ms(10));
+    };
+    let (failed, ()) = tokio::join!(fails, passes);
+    assert!(failed.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_innermost_layer_is_seen_by_all() {
     let actor = Actor::new(&[Act::Answer]);
     let (metrics, breaker, recover) = (Metrics::new(), breaker(), Recover::new());

@@ -388,6 +388,11 @@ fn tracestate_is_cut_from_its_long_members_and_its_end() {
     assert_eq!(kept.keys().collect::<Vec<_>>(), ["b", "c", "d", "e"]);
     // As long as there is room, a long one stays.
     assert_eq!(states(&[&list[..4].join(",")]).len(), 4);
+    // 512 are not too many, and 513 are.
+    for (last, members) in [(253, 2), (254, 0)] {
+        let list = [member("a", &"x".repeat(254)), member("b", &"y".repeat(last))];
+        assert_eq!(states(&[&list.join(",")]).len(), members, "{last}");
+    }
 }
 
 #[test]
