@@ -15,13 +15,13 @@ pin_project! {
     /// A future behind a circuit breaker, from [`CircuitBreaker::call`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Call<F, C = OkIsSuccess> {
+    pub struct CircuitBreakerCall<F, C = OkIsSuccess> {
         #[pin]
         inner: CircuitBreakerFuture<ErrorFuture<F>, Plain<C>>,
     }
 }
 
-impl<F, C> Call<F, C> {
+impl<F, C> CircuitBreakerCall<F, C> {
     pub(super) fn new(breaker: &CircuitBreaker, protocol: Plain<C>, future: F) -> Self {
         let permit = breaker.admit();
         let future = (!permit.is_refused()).then(|| ErrorFuture::new(future));
@@ -30,7 +30,7 @@ impl<F, C> Call<F, C> {
     }
 }
 
-impl<F, T, E, C> Future for Call<F, C>
+impl<F, T, E, C> Future for CircuitBreakerCall<F, C>
 where
     F: Future<Output = Result<T, E>>,
     C: Classify<T, Error<E>> + Clone,

@@ -12,7 +12,7 @@ use std::{
 };
 
 pub use self::{layer::KeyedCircuitBreakerLayer, service::KeyedCircuitBreakerService};
-use super::{CircuitBreaker, CircuitBreakerBuilder, Snapshot, State, call::Call, families};
+use super::{CircuitBreaker, CircuitBreakerBuilder, Snapshot, State, call::CircuitBreakerCall, families};
 use crate::{
     clock::Instant,
     config::{ConfigError, Problems},
@@ -200,7 +200,7 @@ impl KeyedCircuitBreaker {
     /// # Errors
     ///
     /// As [`CircuitBreaker::call`].
-    pub fn call<F, T, E>(&self, key: &str, future: F) -> Call<F>
+    pub fn call<F, T, E>(&self, key: &str, future: F) -> CircuitBreakerCall<F>
     where
         F: Future<Output = Result<T, E>>,
     {

@@ -94,7 +94,7 @@ mod window;
 mod tests;
 
 pub use builder::CircuitBreakerBuilder;
-pub use call::Call;
+pub use call::CircuitBreakerCall;
 pub(crate) use families::FAMILIES;
 pub use future::CircuitBreakerFuture;
 pub use gate::{GateLayer, GateService};

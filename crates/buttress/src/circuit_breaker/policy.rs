@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    builder::CircuitBreakerBuilder, call::Call, core::Core, families, layer::CircuitBreakerLayer,
-    permit::Permit, snapshot::Snapshot, state::State,
+    builder::CircuitBreakerBuilder, call::CircuitBreakerCall, core::Core, families,
+    layer::CircuitBreakerLayer, permit::Permit, snapshot::Snapshot, state::State,
 };
 use crate::{
     clock::Instant,
@@ -118,19 +118,19 @@ impl CircuitBreaker {
     /// assert_eq!(answer.ok(), Some(42));
     /// # })
     /// ```
-    pub fn call<F, T, E>(&self, future: F) -> Call<F>
+    pub fn call<F, T, E>(&self, future: F) -> CircuitBreakerCall<F>
     where
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(self, Plain::new(), future)
+        CircuitBreakerCall::new(self, Plain::new(), future)
     }
 
     /// [`call`](Self::call) with a judgement of the user's own, see [`Plain::classify`].
-    pub fn call_with<F, T, E, C>(&self, protocol: Plain<C>, future: F) -> Call<F, C>
+    pub fn call_with<F, T, E, C>(&self, protocol: Plain<C>, future: F) -> CircuitBreakerCall<F, C>
     where
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(self, protocol, future)
+        CircuitBreakerCall::new(self, protocol, future)
     }
 
     /// The layer for plain services; see [`layer_for`](Self::layer_for) for HTTP and gRPC.

@@ -19,7 +19,7 @@ use crate::{
 pin_project! {
     /// A function that is called a second time if it is slow or fails, from [`Hedge::call`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Call<A, F, P, T, E> {
+    pub struct HedgeCall<A, F, P, T, E> {
         #[pin]
         race: Race<F, FunctionRunner<A, P>, T, E>,
         // Taken at the first poll.
@@ -33,7 +33,7 @@ struct FunctionRunner<A, P> {
     protocol: P,
 }
 
-impl<A, F, P, T, E> Call<A, F, P, T, E> {
+impl<A, F, P, T, E> HedgeCall<A, F, P, T, E> {
     pub(super) fn new(hedge: &Hedge, protocol: P, attempt: A) -> Self {
         Self {
             race: Race::new(None, FunctionRunner { attempt, protocol }, None),
@@ -42,7 +42,7 @@ impl<A, F, P, T, E> Call<A, F, P, T, E> {
     }
 }
 
-impl<A, F, P, T, E> Future for Call<A, F, P, T, E>
+impl<A, F, P, T, E> Future for HedgeCall<A, F, P, T, E>
 where
     A: FnMut(u32) -> F,
     F: Future<Output = Result<T, E>>,
@@ -97,13 +97,13 @@ where
     }
 }
 
-impl<A, F, P, T, E> fmt::Debug for Call<A, F, P, T, E> {
+impl<A, F, P, T, E> fmt::Debug for HedgeCall<A, F, P, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.hedge {
             Some(_) => "new",
             None => self.race.state(),
         };
-        f.debug_struct("Call")
+        f.debug_struct("HedgeCall")
             .field("state", &state)
             .finish_non_exhaustive()
     }

@@ -112,7 +112,7 @@ mod tests;
 
 pub use after::After;
 pub use builder::HedgeBuilder;
-pub use call::Call;
+pub use call::HedgeCall;
 pub(crate) use families::FAMILIES;
 pub use future::HedgeFuture;
 pub use layer::HedgeLayer;

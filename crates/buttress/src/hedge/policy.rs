@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    builder::HedgeBuilder, call::Call, families, layer::HedgeLayer, shared::Shared, snapshot::Snapshot,
+    builder::HedgeBuilder, call::HedgeCall, families, layer::HedgeLayer, shared::Shared, snapshot::Snapshot,
 };
 use crate::{
     config::ConfigError,
@@ -72,24 +72,24 @@ impl Hedge {
     /// assert_eq!(answer.await.ok(), Some(2));
     /// # Ok(()) }
     /// ```
-    pub fn call<A, F, T, E>(&self, attempt: A) -> Call<A, F, Plain<AnyError>, T, E>
+    pub fn call<A, F, T, E>(&self, attempt: A) -> HedgeCall<A, F, Plain<AnyError>, T, E>
     where
         A: FnMut(u32) -> F,
         F: Future<Output = Result<T, E>>,
         E: std::error::Error + 'static,
     {
-        Call::new(self, AnyError::protocol(), attempt)
+        HedgeCall::new(self, AnyError::protocol(), attempt)
     }
 
     /// [`call`](Self::call) with another judgement: [`Plain::new`] for errors that
     /// [can carry a rejection](crate::CallError), such as boxed ones, or [`Plain::classify`] for any.
-    pub fn call_with<P, A, F, T, E>(&self, protocol: P, attempt: A) -> Call<A, F, P, T, E>
+    pub fn call_with<P, A, F, T, E>(&self, protocol: P, attempt: A) -> HedgeCall<A, F, P, T, E>
     where
         P: Protocol<T, E>,
         A: FnMut(u32) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(self, protocol, attempt)
+        HedgeCall::new(self, protocol, attempt)
     }
 
     /// The layer for plain services; see [`layer_for`](Self::layer_for) for HTTP and gRPC.

@@ -16,7 +16,7 @@ use crate::{
 pin_project! {
     /// A function that is called until it succeeds, from [`Retry::call`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Call<A, F, P> {
+    pub struct RetryCall<A, F, P> {
         attempt: A,
         #[pin]
         state: State<F>,
@@ -43,7 +43,7 @@ pin_project! {
     }
 }
 
-impl<A, F, P> Call<A, F, P> {
+impl<A, F, P> RetryCall<A, F, P> {
     pub(super) fn new(retry: &Retry, protocol: P, attempt: A) -> Self {
         Self {
             attempt,
@@ -55,7 +55,7 @@ impl<A, F, P> Call<A, F, P> {
     }
 }
 
-impl<A, F, P, T, E> Future for Call<A, F, P>
+impl<A, F, P, T, E> Future for RetryCall<A, F, P>
 where
     A: FnMut(u32) -> F,
     F: Future<Output = Result<T, E>>,
@@ -121,14 +121,14 @@ where
     attempt(course.attempt())
 }
 
-impl<A, F, P> fmt::Debug for Call<A, F, P> {
+impl<A, F, P> fmt::Debug for RetryCall<A, F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::New => "new",
             State::Calling { .. } => "calling",
             State::Waiting { .. } => "waiting",
         };
-        f.debug_struct("Call")
+        f.debug_struct("RetryCall")
             .field("state", &state)
             .field("attempt", &self.course.as_ref().map_or(1, Course::attempt))
             .finish_non_exhaustive()

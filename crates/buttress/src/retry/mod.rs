@@ -89,7 +89,7 @@ mod tower_policy;
 
 pub use backoff::Backoff;
 pub use builder::RetryBuilder;
-pub use call::Call;
+pub use call::RetryCall;
 pub use conditions::{Attempt, RetryOn};
 pub(crate) use families::FAMILIES;
 pub use future::RetryFuture;

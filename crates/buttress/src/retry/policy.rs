@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     builder::RetryBuilder,
-    call::Call,
+    call::RetryCall,
     families,
     layer::RetryLayer,
     shared::{Plan, Shared},
@@ -85,13 +85,13 @@ impl Retry {
     /// assert_eq!(answer.await.ok(), Some(2));
     /// # }
     /// ```
-    pub fn call<A, F, T, E>(&self, attempt: A) -> Call<A, F, Plain<AnyError>>
+    pub fn call<A, F, T, E>(&self, attempt: A) -> RetryCall<A, F, Plain<AnyError>>
     where
         A: FnMut(u32) -> F,
         F: Future<Output = Result<T, E>>,
         E: std::error::Error + 'static,
     {
-        Call::new(self, AnyError::protocol(), attempt)
+        RetryCall::new(self, AnyError::protocol(), attempt)
     }
 
     /// [`call`](Self::call) with another judgement: [`Plain::new`] for errors that
@@ -110,13 +110,13 @@ impl Retry {
     /// assert_eq!(answer.await, Err("no such item"));
     /// # })
     /// ```
-    pub fn call_with<P, A, F, T, E>(&self, protocol: P, attempt: A) -> Call<A, F, P>
+    pub fn call_with<P, A, F, T, E>(&self, protocol: P, attempt: A) -> RetryCall<A, F, P>
     where
         P: Protocol<T, E>,
         A: FnMut(u32) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(self, protocol, attempt)
+        RetryCall::new(self, protocol, attempt)
     }
 
     /// The layer for plain services; see [`layer_for`](Self::layer_for) for HTTP and gRPC.

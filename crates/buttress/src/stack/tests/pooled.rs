@@ -302,6 +302,9 @@ async fn a_limit_by_key_is_one_for_all_endpoints() {
         refused.rejected().map(|r| r.kind()),
         Some(RejectionKind::RateLimited)
     );
+    // One of an endpoint's own would be for all keys together.
+    let own = crate::registry::Policy::members(&pool);
+    assert!(own.is_empty(), "{} endpoints have a limit", own.len());
 }
 
 #[tokio::test(start_paused = true)]
