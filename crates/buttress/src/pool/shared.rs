@@ -139,9 +139,8 @@ impl<T> Shared<T> {
             let known = members.iter().position(|member| *member.node.name == *name)?;
             Some(members.remove(known).node)
         })?;
-        // Calls that still see the old set see this.
+        // Calls that still see the old set see this, and those that wait are told.
         node.remove();
-        self.hub.changed.notify_waiters();
         self.hub.emit(PoolEvent::Removed {
             node: node.name.clone(),
         });

@@ -129,3 +129,26 @@ impl Slots {
         before.map_or(limit, |word| Word(word).limit())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A slot that is given back is free for a moment, until whoever gave it hands it on: who comes just then must not
+    /// have it.
+    #[test]
+    fn while_somebody_waits_the_fast_way_is_closed() {
+        let slots = Slots::new(1);
+        assert!(slots.take(0).is_some());
+        slots.note_waiting();
+        assert!(slots.give_back().anybody_waits());
+        assert_eq!(slots.take(0), None);
+        assert!(slots.take_for_waiter(0).is_some());
+        slots.note_empty();
+        slots.give_back();
+        assert!(slots.take(0).is_some());
+        slots.give_back();
+        slots.close();
+        assert_eq!(slots.take(0), None);
+    }
+}
