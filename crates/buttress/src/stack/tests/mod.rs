@@ -18,7 +18,9 @@ use std::{
     time::Duration,
 };
 
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt, buffer::Buffer, service_fn};
+#[cfg(feature = "http")]
+use tower::ServiceBuilder;
+use tower::{BoxError, Service, ServiceExt, buffer::Buffer, service_fn};
 use tower_layer::{Layer, layer_fn};
 
 use super::*;
