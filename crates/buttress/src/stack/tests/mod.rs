@@ -148,6 +148,22 @@ async fn the_breaker_sees_a_panic_of_the_service_and_the_metrics_see_one_of_a_us
     assert_eq!(recover.panics(), 1, "caught once, not once in each place");
 }
 
+/// The service has its own guard; this one is further out.
+#[tokio::test]
+async fn a_panic_in_a_users_function_between_the_layers_is_an_error_of_the_call() {
+    let (metrics, recover) = (Metrics::new(), Recover::new());
+    let fallback = Fallback::with(|_| -> Option<u32> { panic!("as the test wants it") });
+    let stack = Stack::new("x")
+        .metrics(metrics.clone())
+        .recover_with(recover.clone())
+        .fallback(fallback.build().expect("valid"))
+        .build();
+    let service = stack.service(service_fn(async |_: u32| Err::<u32, _>("down")));
+    let error = service.oneshot(1).await.expect_err("panicked");
+    assert_eq!(error.rejected().map(|r| r.kind()), Some(RejectionKind::Panicked));
+    assert_eq!((metrics.snapshot().outcomes.panicked, recover.panics()), (1, 1));
+}
+
 #[tokio::test]
 async fn a_refusal_reaches_the_metrics_as_what_it_is() {
     let metrics = Metrics::new();
