@@ -91,8 +91,9 @@
 //!
 //! A call that is answered at once costs a copy of the request, a clone of the service and a few counters: no timer, no
 //! look at the clock but one in 32 calls, and no allocation but what the copies are. One that has to wait costs two
-//! looks at the clock and a timer of tokio's, in place. No lock, no box, no task. Time begins with the first poll that
-//! finds the first attempt pending.
+//! looks at the clock and a timer of tokio's, in place. A second attempt, which few calls ever have, costs two boxes, for its
+//! request and for itself, so that all others are not moved about with room for it; a failure of the first that has to be
+//! kept costs a third. No lock, no task. Time begins with the first poll that finds the first attempt pending.
 
 mod after;
 mod builder;
