@@ -9,6 +9,10 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -24,9 +28,44 @@ const SLOW_START: Duration = Duration::from_secs(4);
 /// What a machine that does other things as well may add to a time.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// How often it is tried: a machine that is busy elsewhere for seconds makes a time too long, or a share too large, but
-/// hardly three times in a row.
+/// How often it is tried on a machine that is [late](Lateness) itself: that makes a time too long, or a share too large,
+/// but hardly three times in a row.
 const TRIES: usize = 3;
+
+/// By how much a thread that sleeps briefly has overslept at worst: what the machine alone was late by.
+struct Lateness {
+    worst: Arc<AtomicU64>,
+    goes_on: Arc<AtomicBool>,
+}
+
+impl Lateness {
+    fn watch() -> Self {
+        let watch = Self {
+            worst: Arc::default(),
+            goes_on: Arc::new(AtomicBool::new(true)),
+        };
+        let (worst, goes_on) = (watch.worst.clone(), watch.goes_on.clone());
+        thread::spawn(move || {
+            let nap = Duration::from_millis(10);
+            while goes_on.load(Relaxed) {
+                let begin = clock::now();
+                thread::sleep(nap);
+                worst.fetch_max(begin.elapsed().saturating_sub(nap).as_millis() as u64, Relaxed);
+            }
+        });
+        watch
+    }
+
+    fn worst(&self) -> Duration {
+        Duration::from_millis(self.worst.load(Relaxed))
+    }
+}
+
+impl Drop for Lateness {
+    fn drop(&mut self) {
+        self.goes_on.store(false, Relaxed);
+    }
+}
 
 /// What came too late, or what came of that. Anything else that is not as it should be is a panic.
 type Timely = Result<(), String>;
@@ -313,8 +352,14 @@ fn play(more: &str, checked: bool) {
     type Act = fn(&mut Stage, bool) -> Timely;
     for act in [one_dies_and_comes_back as Act, all_die_and_one_comes_back] {
         let mut late = Vec::new();
-        while let Err(what) = act(&mut Stage::set(more), checked) {
-            println!("too late: {what}");
+        loop {
+            let lateness = Lateness::watch();
+            let Err(what) = act(&mut Stage::set(more), checked) else {
+                break;
+            };
+            let worst = lateness.worst();
+            println!("too late: {what}, the machine itself by {worst:?}");
+            assert!(worst > SLACK / 10, "and it was not the machine: {what}");
             late.push(what);
             assert!(late.len() < TRIES, "each time: {late:?}");
         }
