@@ -125,7 +125,13 @@ mod keyed;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg_attr(
-    not(all(feature = "circuit-breaker", feature = "pool", feature = "retry")),
+    not(all(
+        feature = "circuit-breaker",
+        feature = "pool",
+        feature = "recover",
+        feature = "retry",
+        feature = "timeout"
+    )),
     allow(dead_code)
 )]
 mod name;

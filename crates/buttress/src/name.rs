@@ -19,6 +19,15 @@ impl Name {
         let _ = self.0.set(name.clone());
     }
 
+    pub(crate) fn given(&self) -> Option<&Arc<str>> {
+        self.0.get()
+    }
+
+    /// For those who are told of when the policy is gone.
+    pub(crate) fn take(&mut self) -> Option<Arc<str>> {
+        self.0.take()
+    }
+
     pub(crate) fn is_given(&self) -> bool {
         self.0.get().is_some()
     }
@@ -51,7 +60,7 @@ impl Unnamed {
 
     #[cold]
     #[inline(never)]
-    fn get(&'static self) -> &'static Arc<str> {
+    pub(crate) fn get(&'static self) -> &'static Arc<str> {
         self.name.get_or_init(|| self.concern.into())
     }
 }

@@ -61,13 +61,11 @@
 //! The books only ever grow, as exporters need it, so [`Drill::Reset`](crate::registry::Drill::Reset) means nothing
 //! to them. Clones of a `Metrics` share one set of books, and so does every application of its layers.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
 use crate::{
     export::Samples,
+    name::{Name, Unnamed},
     outcome::{Plain, Protocol},
     registry::Policy,
     value::Table,
@@ -99,6 +97,8 @@ pub use service::MetricsService;
 pub use snapshot::{Outcomes, Snapshot};
 pub use token::MetricsToken;
 
+static UNNAMED: Unnamed = Unnamed::new("metrics");
+
 /// The books of the calls of one stack; clones share them. See the [module](self).
 #[derive(Clone)]
 pub struct Metrics {
@@ -106,7 +106,7 @@ pub struct Metrics {
 }
 
 struct Shared {
-    name: OnceLock<Arc<str>>,
+    name: Name,
     account: Arc<Account>,
     #[cfg(feature = "keyed")]
     routes: Option<Routes>,
@@ -118,7 +118,7 @@ impl Metrics {
     pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
-                name: OnceLock::new(),
+                name: Name::default(),
                 account: Arc::new(Account::of_stack()),
                 #[cfg(feature = "keyed")]
                 routes: None,
@@ -137,7 +137,7 @@ impl Metrics {
         let account = Arc::new(Account::of_stack());
         Self {
             shared: Arc::new(Shared {
-                name: OnceLock::new(),
+                name: Name::default(),
                 routes: Some(Routes::new(most, &account)),
                 account,
             }),
@@ -188,14 +188,13 @@ impl Metrics {
 
     /// The name: the one it was given, or `metrics`.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.shared.name.get().map_or("metrics", |name| name)
+    pub fn name(&self) -> Arc<str> {
+        self.shared.name.or(&UNNAMED).clone()
     }
 
     /// What a stack does with its own name.
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // A name that was given before stays.
-        let _ = self.shared.name.set(name.clone());
+        self.shared.name.give(name);
     }
 
     /// The layer for a plain service, whose error is a [`CallError`](crate::CallError).
@@ -300,11 +299,7 @@ impl Metrics {
     /// What the books say now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let name = self.shared.name.get().cloned();
-        self.shared
-            .account
-            .books
-            .snapshot(name.unwrap_or_else(|| self.name().into()))
+        self.shared.account.books.snapshot(self.name())
     }
 }
 

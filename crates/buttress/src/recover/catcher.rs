@@ -95,7 +95,7 @@ fn rejection_by(policy: &Entry<Shared>) -> Rejected {
     let name = match policy {
         Entry::Alive(policy) => policy.name(),
         Entry::Gone(name) => name,
-        Entry::Forgotten => policy::default_name(),
+        Entry::Forgotten => policy::UNNAMED.get(),
     };
     Rejected::new(RejectionKind::Panicked, name.clone())
 }

@@ -1,12 +1,10 @@
-use std::{
-    fmt,
-    sync::{Arc, LazyLock, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
 use super::{Catcher, Panic, Place, RecoverCall, RecoverLayer};
 use crate::{
     directory::{Directory, Id},
     export::{Family, Samples},
+    name::{Name, Unnamed},
     outcome::Plain,
     registry::{Drill, DrillError, Emitter, Listener, Policy},
     striped::Striped,
@@ -21,7 +19,7 @@ pub(crate) static FAMILIES: &[&Family] = &[&PANICS];
 /// Where a panic finds its policy.
 pub(super) static DIRECTORY: Directory<Shared> = Directory::new();
 
-static DEFAULT_NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(CONCERN));
+pub(super) static UNNAMED: Unnamed = Unnamed::new(CONCERN);
 
 /// The policy: it counts the panics of everything that it protects and tells of each. Clones share the counts.
 ///
@@ -33,7 +31,7 @@ pub struct Recover {
 
 pub(super) struct Shared {
     id: Id,
-    name: OnceLock<Arc<str>>,
+    name: Name,
     panics: Striped<4>,
     events: Emitter,
 }
@@ -44,7 +42,7 @@ impl Recover {
     pub fn new() -> Self {
         let shared = DIRECTORY.enter(|id| Shared {
             id,
-            name: OnceLock::new(),
+            name: Name::default(),
             panics: Striped::new(),
             events: Emitter::default(),
         });
@@ -60,14 +58,13 @@ impl Recover {
 
     /// The name given last of all, by the stack.
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Its error says that there is a name already.
-        let _ = self.shared.name.set(name.clone());
+        self.shared.name.give(name);
     }
 
     /// The name that its rejections and events bear.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.shared.name()
+    pub fn name(&self) -> Arc<str> {
+        self.shared.name().clone()
     }
 
     /// The layer, for a service whose responses have no body that could panic.
@@ -134,7 +131,7 @@ impl Recover {
 
 impl Shared {
     pub(super) fn name(&self) -> &Arc<str> {
-        self.name.get().unwrap_or_else(|| default_name())
+        self.name.or(&UNNAMED)
     }
 
     pub(super) fn count(&self, place: Place) {
@@ -144,11 +141,6 @@ impl Shared {
     pub(super) fn emit(&self, panic: impl FnOnce() -> Panic) {
         self.events.emit(CONCERN, self.name(), panic);
     }
-}
-
-/// What a policy without a name is called.
-pub(super) fn default_name() -> &'static Arc<str> {
-    &DEFAULT_NAME
 }
 
 impl Drop for Shared {

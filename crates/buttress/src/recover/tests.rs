@@ -503,13 +503,13 @@ fn the_snapshot_counts_by_place_until_it_is_reset() {
 #[test]
 fn clones_share_name_and_counts_and_the_first_name_stays() {
     let recover = Recover::new();
-    assert_eq!(recover.name(), "recover");
+    assert_eq!(&*recover.name(), "recover");
     let clone = recover.clone();
     let _ = task::spawn(clone.layer().layer(probe(Place::Future)).call(())).poll();
     assert_eq!(recover.panics(), 1);
     recover.name_if_unnamed(&"stack".into());
-    assert_eq!(clone.name(), "stack");
-    assert_eq!(clone.named("later").name(), "stack");
+    assert_eq!(&*clone.name(), "stack");
+    assert_eq!(&*clone.named("later").name(), "stack");
     assert_eq!(recover.identity(), recover.clone().identity());
     assert_ne!(recover.identity(), Recover::new().identity());
 }

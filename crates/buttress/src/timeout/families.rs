@@ -1,4 +1,4 @@
-use super::{Counts, DEADLINE};
+use super::{DEADLINE, Snapshot};
 use crate::export::{Family, Samples};
 
 static TIMEOUTS: Family = Family::counter(
@@ -13,7 +13,7 @@ static EXPIRED: Family = Family::counter(
 pub(crate) static FAMILIES: &[&Family] = &[&TIMEOUTS, &EXPIRED];
 
 /// Of one of the two policies: a stack has both, under one name.
-pub(super) fn write(totals: Counts, policy: &str, name: &str, samples: &mut Samples) {
+pub(super) fn write(totals: &Snapshot, policy: &str, name: &str, samples: &mut Samples) {
     let name = ("name", name);
     let limits: &[(&str, u64)] = if policy == DEADLINE {
         &[

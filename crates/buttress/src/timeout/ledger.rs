@@ -1,14 +1,12 @@
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
+use super::Snapshot;
 use crate::{
     directory::{Directory, Entry, Id},
     error::{Rejected, RejectionKind},
+    name::{Name, Unnamed},
     registry::Emitter,
     striped::Striped,
-    value::Table,
 };
 
 /// Where a limit that was hit finds its policy.
@@ -18,8 +16,8 @@ static DIRECTORY: Directory<Ledger> = Directory::new();
 pub(super) struct Ledger {
     id: Id,
     /// What it is called as long as nobody has named it.
-    unnamed: Arc<str>,
-    name: OnceLock<Arc<str>>,
+    unnamed: &'static Unnamed,
+    name: Name,
     counts: Striped<4>,
     pub(super) events: Emitter,
 }
@@ -34,20 +32,6 @@ pub(super) enum Hit {
     BodyTotal,
 }
 
-/// How often each limit was hit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Calls cut off before their answer, or for HTTP its headers, had come.
-    pub timed_out: u64,
-    /// Calls that were not made, because their deadline had passed.
-    pub deadline_expired: u64,
-    /// Response bodies cut off because the sender was silent for too long.
-    pub body_idle: u64,
-    /// Response bodies cut off because they took too long as a whole, or beyond the call's deadline.
-    pub body_total: u64,
-}
-
 impl Hit {
     fn kind(self) -> RejectionKind {
         match self {
@@ -58,11 +42,11 @@ impl Hit {
 }
 
 impl Ledger {
-    pub(super) fn open(concern: &'static str, name: Option<Arc<str>>) -> Arc<Self> {
+    pub(super) fn open(unnamed: &'static Unnamed, name: Option<&Arc<str>>) -> Arc<Self> {
         DIRECTORY.enter(|id| Self {
             id,
-            unnamed: concern.into(),
-            name: name.map_or_else(OnceLock::new, OnceLock::from),
+            unnamed,
+            name: Name::new(name),
             counts: Striped::new(),
             events: Emitter::default(),
         })
@@ -74,16 +58,15 @@ impl Ledger {
     }
 
     pub(super) fn name(&self) -> Arc<str> {
-        self.name.get().unwrap_or(&self.unnamed).clone()
+        self.name.or(self.unnamed).clone()
     }
 
     pub(super) fn given_name(&self) -> Option<Arc<str>> {
-        self.name.get().cloned()
+        self.name.given().cloned()
     }
 
     pub(super) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.name.set(name.clone());
+        self.name.give(name);
     }
 
     /// Counts, and says no.
@@ -92,12 +75,13 @@ impl Ledger {
         Rejected::new(hit.kind(), self.name())
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        Counts::of(self.counts.read())
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot::of(self.name(), self.counts.read())
     }
 
-    pub(super) fn totals(&self) -> Counts {
-        Counts::of(std::array::from_fn(|i| self.counts.total(i)))
+    /// The same, ever: no reset lowers it, so an exporter may read it as a counter.
+    pub(super) fn totals(&self) -> Snapshot {
+        Snapshot::of(self.name(), std::array::from_fn(|i| self.counts.total(i)))
     }
 
     pub(super) fn reset(&self) {
@@ -124,26 +108,7 @@ impl Drop for Ledger {
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger")
-            .field("name", &self.name())
-            .field("counts", &self.counts())
+            .field("snapshot", &self.snapshot())
             .finish_non_exhaustive()
-    }
-}
-
-impl Counts {
-    fn of([timed_out, deadline_expired, body_idle, body_total]: [u64; 4]) -> Self {
-        Self {
-            timed_out,
-            deadline_expired,
-            body_idle,
-            body_total,
-        }
-    }
-
-    pub(super) fn describe(self, table: &mut Table) {
-        table.insert("timedOut", self.timed_out);
-        table.insert("deadlineExpired", self.deadline_expired);
-        table.insert("bodyIdleTimedOut", self.body_idle);
-        table.insert("bodyTotalTimedOut", self.body_total);
     }
 }

@@ -24,7 +24,7 @@
 //!     Err(Error::Rejected(rejected)) => assert_eq!(rejected.kind(), RejectionKind::TimedOut),
 //!     other => unreachable!("{other:?}"),
 //! }
-//! assert_eq!(attempt.counts().timed_out, 1);
+//! assert_eq!(attempt.snapshot().timed_out, 1);
 //! # Ok(()) }
 //! ```
 //!
@@ -73,6 +73,8 @@
 //! * Neither costs an allocation, and no timer until the call really waits. The exception is a deadline over HTTP
 //!   whose request has no [`CallContext`](crate::CallContext) yet: one is put into its extensions.
 
+use crate::name::Unnamed;
+
 mod body;
 mod builder;
 mod call;
@@ -85,6 +87,7 @@ mod ledger;
 mod limit;
 mod policy;
 mod service;
+mod snapshot;
 mod timer;
 
 pub use body::TimeoutBody;
@@ -95,13 +98,15 @@ pub use deadline::{Deadline, DeadlineBuilder, DeadlineLayer, DeadlineService};
 pub(crate) use families::FAMILIES;
 pub use future::TimeoutFuture;
 pub use layer::TimeoutLayer;
-pub use ledger::Counts;
 pub use policy::Timeout;
 pub use service::TimeoutService;
+pub use snapshot::Snapshot;
 
 /// In the registry, and the default names.
 const TIMEOUT: &str = "timeout";
 const DEADLINE: &str = "deadline";
+static UNNAMED_TIMEOUT: Unnamed = Unnamed::new(TIMEOUT);
+static UNNAMED_DEADLINE: Unnamed = Unnamed::new(DEADLINE);
 
 #[cfg(all(test, not(loom)))]
 mod tests;

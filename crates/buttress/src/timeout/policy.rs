@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Counts, TIMEOUT, TimeoutBuilder, TimeoutCall, TimeoutLayer, families,
+    Snapshot, TIMEOUT, TimeoutBuilder, TimeoutCall, TimeoutLayer, UNNAMED_TIMEOUT, families,
     ledger::Ledger,
     limit::{self, Limit},
 };
@@ -63,7 +63,7 @@ impl Timeout {
                 body_idle: Limit::new(options.body_idle),
                 body_total: Limit::new(options.body_total),
             }),
-            ledger: Ledger::open(TIMEOUT, options.name),
+            ledger: Ledger::open(&UNNAMED_TIMEOUT, options.name.as_ref()),
         }
     }
 
@@ -120,14 +120,8 @@ impl Timeout {
 
     /// How often each limit was hit since the last [reset](Drill::Reset).
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.ledger.counts()
-    }
-
-    /// How often each limit was ever hit: no reset lowers it, so an exporter may read it as a counter.
-    #[must_use]
-    pub fn totals(&self) -> Counts {
-        self.ledger.totals()
+    pub fn snapshot(&self) -> Snapshot {
+        self.ledger.snapshot()
     }
 
     /// The limits in force, to be changed and given to [`reconfigure`](Self::reconfigure).
@@ -189,11 +183,11 @@ impl Policy for Timeout {
         limit::describe(table, "attempt", &self.limits.attempt);
         limit::describe(table, "bodyIdle", &self.limits.body_idle);
         limit::describe(table, "bodyTotal", &self.limits.body_total);
-        self.counts().describe(table);
+        self.snapshot().describe(table);
     }
 
     fn samples(&self, name: &str, samples: &mut Samples) {
-        families::write(self.totals(), TIMEOUT, name, samples);
+        families::write(&self.ledger.totals(), TIMEOUT, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

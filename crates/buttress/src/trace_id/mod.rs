@@ -126,7 +126,7 @@ pub use id::{Id, NotAnId};
 pub use layer::TraceIdLayer;
 pub use parent::TraceParent;
 pub(crate) use policy::FAMILIES;
-pub use policy::{Counts, TraceId};
+pub use policy::{Snapshot, TraceId};
 pub use record::TraceToken;
 pub use service::TraceIdService;
 pub use task::{current, current_trace, in_current, spawn};

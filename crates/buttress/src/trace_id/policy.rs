@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
@@ -10,6 +10,7 @@ use super::{AttemptLayer, CONCERN, TraceIdBuilder, TraceIdLayer};
 use crate::{
     config::ConfigError,
     export::{Family, Samples},
+    name::{Name, Unnamed},
     outcome::Plain,
     registry::{Drill, DrillError, Emitter, Listener, Policy, PolicyChanged},
     striped::Striped,
@@ -29,7 +30,7 @@ pub struct TraceId {
 }
 
 struct Shared {
-    name: OnceLock<Arc<str>>,
+    name: Name,
     accept: AtomicBool,
     answer: AtomicBool,
     propagate: AtomicBool,
@@ -41,6 +42,8 @@ struct Shared {
     events: Emitter,
 }
 
+static UNNAMED: Unnamed = Unnamed::new(CONCERN);
+
 static TRACES: Family = Family::counter("traces", "Traces gone on with from outside, and begun");
 static REFUSALS: Family = Family::counter("trace_headers_refused", "Ids from outside that were no ids");
 pub(crate) static FAMILIES: &[&Family] = &[&TRACES, &REFUSALS];
@@ -49,10 +52,13 @@ pub(super) const ACCEPTED: usize = 0;
 pub(super) const MADE: usize = 1;
 pub(super) const REFUSED: usize = 2;
 
-/// How often traces were begun and gone on with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a [`TraceId`] knows of itself at one moment: how often traces were begun and gone on with since it was made or
+/// [reset](Drill::Reset).
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Counts {
+pub struct Snapshot {
+    /// The policy's name.
+    pub name: Arc<str>,
     /// Requests whose ids from outside were gone on with.
     pub accepted: u64,
     /// Traces that were begun.
@@ -75,7 +81,7 @@ impl TraceId {
 
     pub(super) fn from_checked(options: TraceIdBuilder) -> Self {
         let shared = Shared {
-            name: options.name.clone().map_or_else(OnceLock::new, OnceLock::from),
+            name: Name::new(options.name.as_ref()),
             accept: AtomicBool::default(),
             answer: AtomicBool::default(),
             propagate: AtomicBool::default(),
@@ -119,28 +125,18 @@ impl TraceId {
     /// The name in spans, in the access log and in the registry.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
-        self.shared.name.get().unwrap_or_else(|| unnamed()).clone()
+        self.shared.name.or(&UNNAMED).clone()
     }
 
     /// How often traces were begun and gone on with since the last [reset](Drill::Reset).
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn snapshot(&self) -> Snapshot {
         let [accepted, made, refused] = self.shared.counts.read();
-        Counts {
+        Snapshot {
+            name: self.name(),
             accepted,
             made,
             refused,
-        }
-    }
-
-    /// The same, ever: no reset lowers it, so an exporter may read it as a counter.
-    #[must_use]
-    pub fn totals(&self) -> Counts {
-        let total = |count| self.shared.counts.total(count);
-        Counts {
-            accepted: total(ACCEPTED),
-            made: total(MADE),
-            refused: total(REFUSED),
         }
     }
 
@@ -148,7 +144,7 @@ impl TraceId {
     pub fn options(&self) -> TraceIdBuilder {
         let shared = &*self.shared;
         TraceIdBuilder {
-            name: shared.name.get().cloned(),
+            name: shared.name.given().cloned(),
             accept: shared.accept.load(Relaxed),
             answer: shared.answer.load(Relaxed),
             propagate: shared.propagate.load(Relaxed),
@@ -173,13 +169,17 @@ impl TraceId {
     /// Names a policy that its owner did not.
     #[allow(dead_code)]
     pub(crate) fn name_if_unnamed(&self, name: &Arc<str>) {
-        // Whoever came first named it.
-        let _ = self.shared.name.set(name.clone());
+        self.shared.name.give(name);
     }
 
     #[inline]
     pub(super) fn count(&self, count: usize, more: u64) {
         self.shared.counts.add(count, more);
+    }
+
+    /// How often, ever: no reset lowers it, so an exporter may show it as a counter.
+    pub(super) fn total(&self, count: usize) -> u64 {
+        self.shared.counts.total(count)
     }
 
     #[inline]
@@ -234,8 +234,7 @@ impl Default for TraceId {
 impl fmt::Debug for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TraceId")
-            .field("name", &self.name())
-            .field("counts", &self.counts())
+            .field("snapshot", &self.snapshot())
             .finish_non_exhaustive()
     }
 }
@@ -251,7 +250,7 @@ impl Policy for TraceId {
     }
 
     fn describe(&self, state: &mut Table) {
-        let counts = self.counts();
+        let counts = self.snapshot();
         let table = state.table("traceId");
         table.insert("accepted", counts.accepted);
         table.insert("made", counts.made);
@@ -259,10 +258,10 @@ impl Policy for TraceId {
     }
 
     fn samples(&self, name: &str, samples: &mut Samples) {
-        let (name, totals) = (("name", name), self.totals());
-        samples.counter(&TRACES, &[name, ("origin", "accepted")], totals.accepted);
-        samples.counter(&TRACES, &[name, ("origin", "made")], totals.made);
-        samples.counter(&REFUSALS, &[name], totals.refused);
+        let name = ("name", name);
+        samples.counter(&TRACES, &[name, ("origin", "accepted")], self.total(ACCEPTED));
+        samples.counter(&TRACES, &[name, ("origin", "made")], self.total(MADE));
+        samples.counter(&REFUSALS, &[name], self.total(REFUSED));
     }
 
     fn listen(&self, listener: Listener) {
@@ -278,10 +277,4 @@ impl Policy for TraceId {
             _ => Err(DrillError::Unsupported),
         }
     }
-}
-
-/// The name of a policy that nobody named.
-fn unnamed() -> &'static Arc<str> {
-    static UNNAMED: OnceLock<Arc<str>> = OnceLock::new();
-    UNNAMED.get_or_init(|| CONCERN.into())
 }

@@ -226,11 +226,11 @@ fn many_threads_lose_no_call() {
 #[test]
 fn a_name_is_given_once() {
     let metrics = Metrics::new();
-    assert_eq!(metrics.name(), "metrics");
+    assert_eq!(&*metrics.name(), "metrics");
     assert_eq!(&*metrics.snapshot().name, "metrics");
     metrics.name_if_unnamed(&"stack".into());
     metrics.name_if_unnamed(&"other".into());
-    assert_eq!(metrics.clone().named("late").name(), "stack");
+    assert_eq!(&*metrics.clone().named("late").name(), "stack");
     assert_eq!(&*metrics.snapshot().name, "stack");
 }
 

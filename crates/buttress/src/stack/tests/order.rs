@@ -148,7 +148,7 @@ async fn an_attempt_that_times_out_is_a_failure_to_the_breaker_and_is_tried_agai
     // Told of by the timeout inside of it, not cut off from outside, which after so long would be a failure as well.
     let books = breaker.snapshot();
     assert_eq!((breaker.state(), books.failure, books.slow), (State::Open, 2, 0));
-    assert_eq!((attempt.counts().timed_out, retry.snapshot().retries), (2, 2));
+    assert_eq!((attempt.snapshot().timed_out, retry.snapshot().retries), (2, 2));
     assert_eq!(
         metrics.snapshot().outcomes.rejected,
         1,
@@ -207,7 +207,7 @@ async fn the_total_ends_all_and_a_wait_that_it_would_end_is_not_begun() {
         .service(Actor::new(&[Act::Hang]));
     let start = clock::now();
     assert_eq!(kind(&service.oneshot(1).await), Some(RejectionKind::TimedOut));
-    assert_eq!((start.elapsed(), deadline.counts().timed_out), (ms(70), 1));
+    assert_eq!((start.elapsed(), deadline.snapshot().timed_out), (ms(70), 1));
 }
 
 #[tokio::test(start_paused = true)]

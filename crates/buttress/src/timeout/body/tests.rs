@@ -139,7 +139,7 @@ impl Test {
     }
 
     fn cut_off(&self) -> [u64; 2] {
-        let counts = self.timeout.counts();
+        let counts = self.timeout.snapshot();
         assert_eq!((counts.timed_out, counts.deadline_expired), (0, 0));
         [counts.body_idle, counts.body_total]
     }

@@ -16,7 +16,7 @@ use crate::{
     outcome::{Plain, RequestProtocol},
     registry::{Drill, DrillError, Listener, Policy, PolicyChanged},
     timeout::{
-        Counts, DEADLINE, TimeoutCall, families,
+        DEADLINE, Snapshot, TimeoutCall, UNNAMED_DEADLINE, families,
         ledger::{self, Ledger},
         limit::{self, Limit},
         timer,
@@ -90,7 +90,7 @@ impl Deadline {
                 default_total: Limit::new(options.default_total),
                 through_body: AtomicBool::new(options.through_body),
             }),
-            ledger: Ledger::open(DEADLINE, options.name),
+            ledger: Ledger::open(&UNNAMED_DEADLINE, options.name.as_ref()),
         }
     }
 
@@ -181,14 +181,8 @@ impl Deadline {
 
     /// How often the deadline was hit since the last [reset](Drill::Reset).
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.ledger.counts()
-    }
-
-    /// How often it was ever hit: no reset lowers it, so an exporter may read it as a counter.
-    #[must_use]
-    pub fn totals(&self) -> Counts {
-        self.ledger.totals()
+    pub fn snapshot(&self) -> Snapshot {
+        self.ledger.snapshot()
     }
 
     /// The limits in force, to be changed and given to [`reconfigure`](Self::reconfigure).
@@ -256,11 +250,11 @@ impl Policy for Deadline {
         limit::describe(table, "total", &self.limits.total);
         limit::describe(table, "defaultTotal", &self.limits.default_total);
         table.insert("throughBody", self.is_through_body());
-        self.counts().describe(table);
+        self.snapshot().describe(table);
     }
 
     fn samples(&self, name: &str, samples: &mut Samples) {
-        families::write(self.totals(), DEADLINE, name, samples);
+        families::write(&self.ledger.totals(), DEADLINE, name, samples);
     }
 
     fn listen(&self, listener: Listener) {

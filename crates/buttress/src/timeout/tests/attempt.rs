@@ -7,7 +7,7 @@ use tower_test::{assert_request_eq, mock};
 use super::*;
 use crate::{
     registry::{Drill, Policy, PolicyChanged, Registry},
-    timeout::{Counts, Timeout, TimeoutLayer},
+    timeout::{Snapshot, Timeout, TimeoutLayer},
     value::Value,
 };
 
@@ -34,11 +34,8 @@ async fn an_attempt_ends_at_its_limit_and_not_before() {
     assert!(call.is_woken());
     let result = assert_ready!(call.poll());
     assert_eq!(refusal(result), timed_out("api"));
-    let counts = Counts {
-        timed_out: 1,
-        ..Counts::default()
-    };
-    assert_eq!((timeout.counts(), timeout.totals()), (counts, counts));
+    assert_eq!(timeout.snapshot(), Snapshot::of("api".into(), [1, 0, 0, 0]));
+    assert_eq!(timeout.ledger.totals(), timeout.snapshot());
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +49,7 @@ async fn an_answer_at_the_last_moment_is_taken() {
     pass(2000).await;
     assert_request_eq!(handle, 7).send_response("just so");
     assert_eq!(assert_ready_ok!(call.poll()), "just so");
-    assert_eq!(timeout.counts(), Counts::default());
+    assert_eq!(timeout.snapshot(), Snapshot::of(timeout.name(), [0; 4]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,7 +159,7 @@ async fn a_call_whose_deadline_has_passed_is_not_made() {
         assert_eq!(refusal::<(), _>(Err(error)), expired("api"));
     }
     assert_eq!(probe.calls_and_dropped(), (0, 0));
-    assert_eq!(timeout.counts().deadline_expired, 3);
+    assert_eq!(timeout.snapshot().deadline_expired, 3);
 }
 
 /// An inner future that always has work to do uses up the cooperative budget in each of its polls. Were the timer
@@ -296,7 +293,11 @@ async fn the_registry_shows_limits_and_counts() {
     assert_eq!(shown(&["api", "timeout", "timedOut"]), Some(Value::UInt(1)));
     registry.drill("api", &Drill::Reset).expect("understood");
     assert_eq!(shown(&["api", "timeout", "timedOut"]), Some(Value::UInt(0)));
-    assert_eq!(timeout.totals().timed_out, 1, "an exporter's counter never falls");
+    assert_eq!(
+        timeout.ledger.totals().timed_out,
+        1,
+        "an exporter's counter never falls"
+    );
     assert!(timeout.drill(&Drill::Open).is_err());
     assert_eq!(&*Timeout::new().name(), "timeout");
 }

@@ -38,7 +38,7 @@ async fn a_call_ends_at_its_deadline_and_not_before() {
     assert!(call.is_woken());
     assert_eq!(refusal(assert_ready!(call.poll())), timed_out("total"));
     assert_eq!(probe.calls_and_dropped(), (1, 1), "dropped in the same poll");
-    assert_eq!(deadline.counts().timed_out, 1);
+    assert_eq!(deadline.snapshot().timed_out, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +92,7 @@ async fn the_smaller_of_attempt_and_deadline_ends_an_attempt() {
         // Where both end at once it is the inner one that says so: then a breaker between them hears of it.
         assert_eq!(refusal(service.call(()).await), timed_out(by));
         assert_eq!(began.elapsed(), millis(after));
-        assert_eq!((total.counts().timed_out, limit.counts().timed_out), (0, 1));
+        assert_eq!((total.snapshot().timed_out, limit.snapshot().timed_out), (0, 1));
     }
 }
 
@@ -130,7 +130,7 @@ async fn a_call_that_comes_too_late_is_not_made() {
     let mut call = task::spawn(late.sync_scope(|| deadline.layer().layer(probe.clone()).call(())));
     assert_eq!(refusal(assert_ready!(call.poll())), expired("total"));
     assert_eq!(probe.calls_and_dropped(), (0, 0));
-    assert_eq!(deadline.counts().deadline_expired, 1);
+    assert_eq!(deadline.snapshot().deadline_expired, 1);
 }
 
 /// Outside of a runtime any timer would panic.
@@ -254,6 +254,6 @@ async fn the_registry_shows_limits_and_counts() {
     assert_eq!(shown(&["api", "timeout", "timedOut"]), Some(Value::UInt(0)));
     registry.drill("api", &Drill::Reset).expect("understood");
     assert_eq!(shown(&["api", "deadline", "timedOut"]), Some(Value::UInt(0)));
-    assert_eq!(deadline.totals().timed_out, 1);
+    assert_eq!(deadline.ledger.totals().timed_out, 1);
     assert_eq!(Deadline::new().concern(), "deadline");
 }

@@ -91,5 +91,5 @@ async fn a_body_that_was_cut_off_is_a_failure_to_the_breaker_outside() {
         assert_eq!(refusal::<(), _>(Err(error)), timed_out("timeout"));
     }
     assert_eq!(breaker.state(), State::Open);
-    assert_eq!((breaker.snapshot().failure, timeout.counts().body_idle), (2, 2));
+    assert_eq!((breaker.snapshot().failure, timeout.snapshot().body_idle), (2, 2));
 }

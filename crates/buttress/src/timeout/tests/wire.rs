@@ -270,7 +270,7 @@ async fn a_grpc_deadline_is_that_of_the_stream_and_an_http_one_only_if_asked() {
     let total = Deadline::after(millis(3000));
     let deadline = total.clone().build().expect("valid limits");
     assert_eq!(ends(deadline.layer_for(<Grpc>::new())).await, Some(millis(3000)));
-    assert_eq!(deadline.counts().body_total, 1);
+    assert_eq!(deadline.snapshot().body_total, 1);
     assert_eq!(ends(deadline.layer_for(<Http>::new())).await, None);
     let through = total.through_body(true).build().expect("valid limits");
     assert_eq!(ends(through.layer_for(<Http>::new())).await, Some(millis(3000)));
@@ -305,7 +305,7 @@ async fn an_attempt_ends_with_its_headers_and_the_body_has_limits_of_its_own() {
             began.elapsed()
         });
         assert_eq!(cut, ends.map(millis));
-        assert_eq!(timeout.counts().timed_out, 0);
+        assert_eq!(timeout.snapshot().timed_out, 0);
     }
 }
 

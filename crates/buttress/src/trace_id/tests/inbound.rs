@@ -80,7 +80,7 @@ fn a_request_without_ids_gets_one_and_is_told() {
         "ours, in place of another"
     );
     assert!(one.request.is_empty());
-    assert_eq!(policy.counts().made, 2);
+    assert_eq!(policy.snapshot().made, 2);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn the_ids_of_the_caller_are_gone_on_with() {
     assert_eq!((seen.trace.flags(), seen.trace.state()), (1, Some("a=1,b=2")));
     assert_eq!(seen.response["x-request-id"], "req-7");
     assert_eq!(seen.request.len(), 3, "what is good stays where it is");
-    let counts = policy.counts();
+    let counts = policy.snapshot();
     assert_eq!((counts.accepted, counts.made, counts.refused), (1, 0, 0));
 }
 
@@ -122,7 +122,7 @@ fn a_request_id_that_can_be_a_trace_id_is_one() {
     }
     let seen = ask(&policy, &[("x-request-id", b"req-7")]);
     assert_eq!(seen.trace.request_id(), Some("req-7"));
-    assert_eq!((policy.counts().accepted, policy.counts().made), (2, 1));
+    assert_eq!((policy.snapshot().accepted, policy.snapshot().made), (2, 1));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_hostile_id_is_replaced_and_appears_nowhere() {
         let seen = log.under(|| ask(&policy, &[(name, value)]));
         assert!(seen.request.is_empty(), "nobody further in comes upon it");
         assert_eq!(seen.response["x-request-id"], *digits(&seen.trace));
-        assert_eq!(policy.counts().refused, 1);
+        assert_eq!(policy.snapshot().refused, 1);
         let told = format!("{:?} {:?} {:?}", log.entries(), seen.trace, seen.response);
         assert!(!told.contains("evil") && !told.contains("xxxx"), "{told}");
         assert!(
@@ -181,7 +181,7 @@ fn who_is_not_believed_begins_a_trace() {
     );
     assert_ne!(digits(&seen.trace), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert!(seen.request.is_empty() && seen.trace.state().is_none() && seen.trace.request_id().is_none());
-    assert_eq!(policy.counts().made, 1);
+    assert_eq!(policy.snapshot().made, 1);
 }
 
 #[test]
@@ -217,7 +217,7 @@ async fn a_trace_that_somebody_further_out_has_begun_is_gone_on_with() {
         *digits(&outer),
         "and not what was sent"
     );
-    let counts = policy.counts();
+    let counts = policy.snapshot();
     assert_eq!((counts.accepted, counts.made, counts.refused), (0, 0, 1));
 }
 
