@@ -19,7 +19,6 @@
 //! [draft-ietf-httpapi-ratelimit-headers-10]: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/10/
 
 use std::{
-    fmt::Write as _,
     net::{IpAddr, SocketAddr},
     str,
     sync::atomic::Ordering::Relaxed,
@@ -45,6 +44,10 @@ const LONGEST_ENTRY: usize = 64;
 /// The largest integer that a structured field can have (RFC 9651, section 3.3.1): who reads a larger one drops the field.
 /// What there is more of is not told.
 const LARGEST: u64 = 999_999_999_999_999;
+const DIGITS: usize = 15;
+
+/// The name in quotes, and two parameters with numbers as large as that.
+const LONGEST_LINE: usize = 9 + 2 * (3 + DIGITS);
 
 /// Refuses as another responder does, and says what is left of the limit; from [`RateLimiter::responder`].
 #[derive(Clone, Debug)]
@@ -141,26 +144,66 @@ fn say_policy(headers: &mut HeaderMap, quota: &Quota) {
         Ok(window) => (quota.limit, window),
         Err(_) => (quota.limit, u64::MAX),
     };
-    let (permits, window) = (permits.min(LARGEST), window.min(LARGEST));
-    append(headers, &RATE_LIMIT_POLICY, |line| {
-        write!(line, r#""default";q={permits};w={window}"#)
-    });
+    append(headers, &RATE_LIMIT_POLICY, [("q", permits), ("w", window)]);
 }
 
 fn say(headers: &mut HeaderMap, remaining: u64, reset: u64) {
-    let (remaining, reset) = (remaining.min(LARGEST), reset.min(LARGEST));
-    append(headers, &RATE_LIMIT, |line| {
-        write!(line, r#""default";r={remaining};t={reset}"#)
-    });
+    append(headers, &RATE_LIMIT, [("r", remaining), ("t", reset)]);
 }
 
 /// Adds a line: what another limit has said stays.
-fn append(headers: &mut HeaderMap, name: &HeaderName, write: impl FnOnce(&mut String) -> std::fmt::Result) {
-    let mut line = String::with_capacity(48);
-    if write(&mut line).is_ok() {
-        if let Ok(value) = HeaderValue::try_from(line) {
-            headers.append(name, value);
+fn append(headers: &mut HeaderMap, name: &HeaderName, parameters: [(&str, u64); 2]) {
+    let mut line = Line::new();
+    line.push(br#""default""#);
+    for (key, number) in parameters {
+        line.push(b";");
+        line.push(key.as_bytes());
+        line.push(b"=");
+        line.push_number(number);
+    }
+    if let Ok(value) = HeaderValue::from_bytes(line.as_bytes()) {
+        headers.append(name, value);
+    }
+}
+
+/// A line that is being written, in place: many responses have two of them.
+struct Line {
+    bytes: [u8; LONGEST_LINE],
+    length: usize,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self {
+            bytes: [0; LONGEST_LINE],
+            length: 0,
         }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        let end = self.length + text.len();
+        self.bytes[self.length..end].copy_from_slice(text);
+        self.length = end;
+    }
+
+    /// In decimal, and [`LARGEST`] for what is more.
+    fn push_number(&mut self, number: u64) {
+        let mut digits = [0; DIGITS];
+        let mut first = DIGITS;
+        let mut rest = number.min(LARGEST);
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.push(&digits[first..]);
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 
@@ -253,4 +296,24 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
     bare.unwrap_or(text).parse().ok().or_else(with_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_numbers_fit_into_a_line() {
+        let mut headers = HeaderMap::new();
+        append(&mut headers, &RATE_LIMIT, [("r", u64::MAX), ("t", LARGEST + 1)]);
+        append(&mut headers, &RATE_LIMIT, [("r", LARGEST), ("t", 0)]);
+        let lines: Vec<_> = headers.get_all(&RATE_LIMIT).iter().collect();
+        assert_eq!(
+            lines,
+            [
+                r#""default";r=999999999999999;t=999999999999999"#,
+                r#""default";r=999999999999999;t=0"#
+            ]
+        );
+    }
 }
