@@ -46,7 +46,7 @@ pub use deadline::WithDeadline;
     not(all(feature = "priority", feature = "rate-limit", feature = "timeout")),
     allow(unused_imports)
 )]
-pub(crate) use deadline::{InDeadline, current_deadline};
+pub(crate) use deadline::{InDeadline, current_deadline, nearest};
 pub use scope::Scoped;
 #[cfg_attr(not(feature = "priority"), allow(unused_imports))]
 pub(crate) use scope::{Entered, current_priority, with_current, with_priority};

@@ -112,7 +112,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// From when on a call is slow (the stack's attempt timeout, else 5 s), measured to the response headers. A
+    /// From when on a call is slow (the stack's attempt timeout, else 5 s; where the stack's total is shorter, nine tenths of
+    /// that), measured to the response headers. A
     /// call that is cancelled after so long counts as a slow failure, whether slow calls are watched or not.
     pub fn slow_after(mut self, slow: Duration) -> Self {
         self.slow_after = Some(slow);

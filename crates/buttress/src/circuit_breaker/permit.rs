@@ -208,6 +208,10 @@ impl Call {
     /// The call is over. One that was refused never began.
     #[inline]
     fn settle(mut self, core: &Core, outcome: &Outcome) {
+        if outcome.verdict() == Verdict::Neutral && outcome.is_unfinished() {
+            // Cut off from outside, by somebody who has told us.
+            return self.cancel(core);
+        }
         let slow = self.marks.slow() || self.measure(core);
         let current = match self.marks.role() {
             Role::Ordinary => core.decide(self.marks.generation(), outcome, slow),

@@ -26,7 +26,7 @@ pub(crate) fn current_deadline() -> Option<Instant> {
 }
 
 #[inline]
-pub(super) fn nearest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+pub(crate) fn nearest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

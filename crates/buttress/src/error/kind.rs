@@ -12,7 +12,7 @@ use crate::outcome::Verdict;
 /// | `RateLimited` | 429 | `RESOURCE_EXHAUSTED` | neutral |
 /// | `QueueFull`, `QueueTimeout`, `Shed` | 503 | `RESOURCE_EXHAUSTED` | neutral |
 /// | `DeadlineExpired` | 504 | `DEADLINE_EXCEEDED` | neutral |
-/// | `TimedOut` | 504 | `DEADLINE_EXCEEDED` | **failure** |
+/// | `TimedOut` | 504 | `DEADLINE_EXCEEDED` | **failure**; neutral if the call had been given [less time](Rejected::blameless) than the limit of that policy |
 /// | `Panicked` | 500 | `INTERNAL` | **failure** |
 /// | `NoEndpoint` | 503 | `UNAVAILABLE` | neutral |
 /// | `Custom` | 503, or what was set | `UNAVAILABLE`, or what was set | neutral |

@@ -16,7 +16,8 @@ pub struct Rejected {
     /// Nanoseconds; `u64::MAX` where nothing is known. A `Duration` in an `Option` would cost 16 bytes.
     retry_after: u64,
     http_status: u16,
-    grpc_code: u16,
+    grpc_code: u8,
+    is_blameless: bool,
     kind: RejectionKind,
 }
 
@@ -30,7 +31,8 @@ impl Rejected {
             policy: policy.into(),
             retry_after: UNKNOWN,
             http_status: kind.http_status(),
-            grpc_code: kind.grpc_code().into(),
+            grpc_code: kind.grpc_code(),
+            is_blameless: false,
             kind,
         }
     }
@@ -59,8 +61,15 @@ impl Rejected {
     /// The gRPC status code to answer with instead of the kind's own. `OK` and values above 16 are not taken.
     pub fn with_grpc_code(mut self, code: u8) -> Self {
         if (1..=16).contains(&code) {
-            self.grpc_code = code.into();
+            self.grpc_code = code;
         }
+        self
+    }
+
+    /// Says that the service is not to blame, whatever the [kind](Self::kind): of a call that its caller gave less time
+    /// than the service may take.
+    pub fn blameless(mut self) -> Self {
+        self.is_blameless = true;
         self
     }
 
@@ -101,13 +110,18 @@ impl Rejected {
     /// The gRPC status code this refusal is answered with.
     #[must_use]
     pub fn grpc_code(&self) -> u8 {
-        self.grpc_code as u8
+        self.grpc_code
     }
 
-    /// What this refusal says about the service behind the policy.
+    /// What this refusal says about the service behind the policy: the [kind](RejectionKind::verdict)'s verdict, unless the
+    /// service is [not to blame](Self::blameless).
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.kind.verdict()
+        if self.is_blameless {
+            Verdict::Neutral
+        } else {
+            self.kind.verdict()
+        }
     }
 
     /// The rejection in `error` or in what caused it: [`Rejected`] itself, or any error whose

@@ -26,6 +26,12 @@ fn only_timeouts_and_panics_are_failures_of_the_service() {
     }
     assert_eq!(TimedOut.verdict(), Verdict::Failure);
     assert_eq!(Panicked.verdict(), Verdict::Failure);
+    let blameless = Rejected::new(TimedOut, "api").blameless();
+    assert_eq!(
+        (blameless.kind(), blameless.verdict()),
+        (TimedOut, Verdict::Neutral)
+    );
+    assert_eq!(blameless.grpc_code(), 4);
 }
 
 #[test]

@@ -48,7 +48,17 @@ pub struct Whole {
 pub struct KeptRequest<T> {
     // `None` if the body is known to be too long.
     saved: Option<T>,
-    may_repeat: bool,
+    may_repeat: MayRepeat,
+}
+
+/// When a request may be sent to another service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MayRepeat {
+    Always,
+    /// Once the first service has said how it ended, or never got it.
+    Finished,
+    /// If the first service never got it.
+    Unsent,
 }
 
 impl Whole {
@@ -120,14 +130,25 @@ where
     }
 
     fn keep(&self, protocol: &P, mode: &M, request: Request) -> (P::Request, Self::Kept) {
-        let may_repeat = self.send_non_idempotent || protocol.repeatable(&request);
+        let may_repeat = if self.send_non_idempotent || protocol.idempotent(&request) {
+            MayRepeat::Always
+        } else if protocol.repeatable(&request) {
+            MayRepeat::Finished
+        } else {
+            MayRepeat::Unsent
+        };
         let limit = usize::try_from(self.max_body).unwrap_or(usize::MAX);
         let (request, saved) = protocol.keep(mode, request, limit);
         (request, KeptRequest { saved, may_repeat })
     }
 
     fn give(protocol: &P, mode: &M, kept: Self::Kept, outcome: &Outcome) -> Option<P::Request> {
-        (kept.may_repeat || was_never_sent(outcome)).then_some(())?;
+        let may_repeat = match kept.may_repeat {
+            MayRepeat::Always => true,
+            MayRepeat::Finished => !outcome.is_unfinished(),
+            MayRepeat::Unsent => was_never_sent(outcome),
+        };
+        may_repeat.then_some(())?;
         protocol.again(mode, &kept.saved?)
     }
 }

@@ -157,6 +157,13 @@ impl Outcome {
         self.retry_after
     }
 
+    /// Whether the service may still be at work on the call, for all that is known, or may have done it: somebody gave up
+    /// waiting for it. Then only what is [idempotent](crate::RequestProtocol::idempotent) may be sent again.
+    #[must_use]
+    pub const fn is_unfinished(&self) -> bool {
+        matches!(self.reason, Reason::Rejected(RejectionKind::TimedOut))
+    }
+
     /// Whether the service asked that the call is not repeated.
     #[must_use]
     pub const fn retry_forbidden(&self) -> bool {

@@ -73,6 +73,8 @@ struct Spare<V, M> {
     saved: V,
     mode: M,
     left: u32,
+    /// Whether it may be sent elsewhere while the endpoint may still be at work on it.
+    is_idempotent: bool,
 }
 
 impl<T, R, P, M, Request> PoolFuture<T, R, P, M, Request>
@@ -101,10 +103,17 @@ where
             shared.hub.begin(options);
             let may_move = options.failover > 0 && set.roster.nodes.len() > 1 && attempt == 1;
             if may_move && protocol.repeatable(&request) {
+                let is_idempotent = protocol.idempotent(&request);
                 let limit = usize::try_from(options.max_body).unwrap_or(usize::MAX);
                 let (request, saved) = protocol.keep(&mode, request, limit);
                 let left = options.failover;
-                (request, saved.map(|saved| Spare { saved, mode, left }))
+                let spare = saved.map(|saved| Spare {
+                    saved,
+                    mode,
+                    left,
+                    is_idempotent,
+                });
+                (request, spare)
             } else {
                 (protocol.pass(&mode, request), None)
             }
@@ -210,6 +219,7 @@ where
                     let (result, outcome) = protocol.peek(result, cx);
                     let may_move = |outcome: &Outcome| {
                         this.shared.set.load().options.is_worth_another(outcome)
+                            && (spare.is_idempotent || !outcome.is_unfinished())
                             && protocol.can_repeat(&spare.saved)
                     };
                     let Some(outcome) = outcome.filter(may_move) else {

@@ -72,8 +72,8 @@
 //!
 //! # Failover
 //!
-//! A call that failed, that may be repeated (an idempotent method, a plain request, an operation) and all of whose request
-//! is there, goes to another endpoint that may be chosen, at once, at most [`failover`](PoolOptions::failover) times,
+//! A call that failed, that may be repeated (an idempotent method, a plain request, an operation; a gRPC call unless it timed
+//! out, for its method does not say whether it may be carried out twice) and all of whose request is there, goes to another endpoint that may be chosen, at once, at most [`failover`](PoolOptions::failover) times,
 //! within a [budget](PoolOptions::budget). An endpoint whose service says that it is broken before anything was sent is
 //! passed over for every call. A retry further out waits, and chooses anew: it prefers endpoints that its earlier attempts
 //! have not been to.

@@ -116,7 +116,7 @@ impl Call {
         // much of it; any other failure may come from anywhere, and says nothing.
         let dropped = match (outcome.verdict(), outcome.reason()) {
             (Verdict::Success, _) => false,
-            (Verdict::Throttled, _) | (_, Reason::Rejected(RejectionKind::TimedOut)) => true,
+            (Verdict::Throttled, _) | (Verdict::Failure, Reason::Rejected(RejectionKind::TimedOut)) => true,
             _ => return None,
         };
         let since = || shared.nanos().saturating_sub(self.started);

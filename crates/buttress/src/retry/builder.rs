@@ -208,7 +208,8 @@ impl RetryBuilder {
     }
 
     /// Repeats requests that are not [repeatable](crate::RequestProtocol::repeatable) as well (no): for HTTP, those
-    /// whose method is not idempotent and that have no `Idempotency-Key`. Whoever bills by `POST` bills twice.
+    /// whose method is not idempotent and that have no `Idempotency-Key`; for gRPC, whose methods do not say, attempts
+    /// that timed out, which may have done their work. Whoever bills by `POST` bills twice.
     pub fn retry_non_idempotent(mut self, on: bool) -> Self {
         self.retry_non_idempotent = on;
         self

@@ -70,7 +70,7 @@ where
                 StateProjection::New => {
                     let around = Surroundings::look();
                     if this.retry.begin().is_some() && !around.is_repeated {
-                        *this.course = Some(Course::new(this.retry.shared.clone(), around.deadline));
+                        *this.course = Some(Course::new(this.retry.shared.clone(), around.deadline, true));
                     }
                     let future = begin(this.attempt, this.course.as_ref());
                     this.state.set(State::Calling { future });

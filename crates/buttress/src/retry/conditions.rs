@@ -11,7 +11,7 @@ use crate::{
 /// | | by default |
 /// |---|---|
 /// | the service's own error: no connection, one that broke; a plain `Err` | yes |
-/// | an attempt that [timed out](RejectionKind::TimedOut) | yes |
+/// | an attempt that [timed out](RejectionKind::TimedOut) | yes, if the request is [idempotent](crate::RequestProtocol::idempotent): the service may still be at work on it. No call of gRPC is, as far as it says; see [`retry_non_idempotent`](super::RetryBuilder::retry_non_idempotent) |
 /// | an attempt that [panicked](RejectionKind::Panicked) | no: the same request would most likely do it again |
 /// | any other rejection by a layer further in, an open circuit too | never: that layer has its reasons, and a moment later still has them |
 /// | HTTP status | 429, 502, 503, 504 |

@@ -20,6 +20,8 @@ pub(super) struct Course {
     started: Option<Instant>,
     deadline: Option<Instant>,
     attempt: u32,
+    /// Whether the call may be made again while an attempt may still be at work.
+    is_idempotent: bool,
     /// The wait that was drawn before the present attempt.
     drawn: Option<Duration>,
     /// Where the attempts have been, for a pool further in.
@@ -28,12 +30,13 @@ pub(super) struct Course {
 
 impl Course {
     #[inline]
-    pub(super) fn new(shared: Arc<Shared>, deadline: Option<Instant>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, deadline: Option<Instant>, is_idempotent: bool) -> Self {
         Self {
             shared,
             started: None,
             deadline,
             attempt: 1,
+            is_idempotent,
             drawn: None,
             tried: 0,
         }
@@ -145,7 +148,7 @@ impl Course {
         if outcome.retry_forbidden() || asked > options.effective_max_retry_after() {
             return Err(book::FORBIDDEN);
         }
-        if !can_repeat() {
+        if (outcome.is_unfinished() && !self.is_idempotent) || !can_repeat() {
             return Err(book::NOT_REPEATABLE);
         }
         let drawn = options

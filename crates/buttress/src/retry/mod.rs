@@ -31,7 +31,7 @@
 //! | | else, in the [books](Snapshot) |
 //! |---|---|
 //! | no retry or hedge further out repeats it | – |
-//! | the request may be sent twice: an idempotent method, an `Idempotency-Key`, a plain request; all of its body is there | `not_repeatable` |
+//! | the request may be sent twice: an idempotent method, an `Idempotency-Key`, a plain request; gRPC, unless the attempt timed out; all of its body is there | `not_repeatable` |
 //! | the failure is one that may pass by itself: [`RetryOn`] | – |
 //! | it has attempts left | `out_of_attempts` |
 //! | the service did not forbid it, and asks for no longer wait than is bearable | `forbidden` |

@@ -117,6 +117,7 @@ impl<S, P, M> RetryService<S, P, M> {
             retry.shared.books.add(book::NOT_REPEATABLE, 1);
             return self.call_once(request);
         }
+        let is_idempotent = plan.retry_non_idempotent || protocol.idempotent(&request);
         let context = protocol.context_mut(&mut request).map(|context| {
             context.set_repeated();
             context.clone()
@@ -132,7 +133,7 @@ impl<S, P, M> RetryService<S, P, M> {
             saved,
             mode: self.mode.clone(),
             context,
-            course: Course::new(retry.shared, deadline),
+            course: Course::new(retry.shared, deadline, is_idempotent),
         };
         let in_attempt = InAttempt::enter(1);
         let first = self.inner.call(request);

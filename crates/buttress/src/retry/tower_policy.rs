@@ -96,7 +96,8 @@ impl<P> TowerPolicy<P> {
             return None;
         }
         let deadline = context.map_or(around.deadline, CallContext::deadline);
-        let mut course = Course::new(self.retry.shared.clone(), deadline);
+        let is_idempotent = plan.retry_non_idempotent || self.protocol.idempotent(request);
+        let mut course = Course::new(self.retry.shared.clone(), deadline, is_idempotent);
         // It is not seen from here whether the call has to wait.
         course.start();
         Some(course)

@@ -12,6 +12,7 @@ pub struct Place {
     name: Arc<str>,
     registry: Option<Registry>,
     attempt_limit: Option<Duration>,
+    total_limit: Option<Duration>,
     is_pooled: bool,
     guard: Option<Arc<dyn MakeAdmission>>,
     limit: Option<Arc<dyn MakeAdmission>>,
@@ -25,6 +26,7 @@ impl Place {
             name,
             registry: None,
             attempt_limit: None,
+            total_limit: None,
             is_pooled: false,
             guard: None,
             limit: None,
@@ -54,6 +56,25 @@ impl Place {
         self.attempt_limit = limit;
     }
 
+    /// Says how long a call may take with all its attempts.
+    pub fn set_total_limit(&mut self, limit: Option<Duration>) {
+        self.total_limit = limit;
+    }
+
+    /// From when on a breaker of the stack takes a call for slow, unless its owner has said so: once it has had all the
+    /// time that it may take. Where that is the total it ends a moment before, for an attempt begins after its call; and
+    /// nobody waits longer than a breaker does of its own accord.
+    #[must_use]
+    pub fn slow_after(&self) -> Option<Duration> {
+        /// See `CircuitBreakerBuilder::slow_after`.
+        const UNSAID: Duration = Duration::from_secs(5);
+        let longest = self.attempt_limit.unwrap_or(UNSAID);
+        match self.total_limit.filter(|total| *total < longest) {
+            Some(total) => Some(total / 10 * 9),
+            None => self.attempt_limit,
+        }
+    }
+
     /// Whether there are several endpoints further in, so that a policy that judges one of them has to be there for each.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
@@ -68,7 +89,7 @@ impl Place {
     /// What makes the breaker of each endpoint and its limit, if the stack has them.
     #[must_use]
     pub fn guard(&self) -> Option<Arc<dyn MakeAdmission>> {
-        let (guard, limit, slow) = (self.guard.clone(), self.limit.clone(), self.attempt_limit);
+        let (guard, limit, slow) = (self.guard.clone(), self.limit.clone(), self.slow_after());
         if guard.is_none() {
             return limit;
         }

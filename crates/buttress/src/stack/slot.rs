@@ -90,7 +90,6 @@ policy_slot! {
     "metrics": crate::metrics::Metrics => crate::metrics::MetricsLayer<K::Protocol>;
     "recover": crate::recover::Recover => crate::recover::RecoverLayer<K::Protocol>;
     "priority": crate::priority::PriorityQueue => crate::priority::PriorityLayer<K::Protocol>;
-    "timeout": crate::timeout::Deadline => crate::timeout::DeadlineLayer<K::Protocol>;
 }
 
 /// Policies that may send a request again become the layers of their protocol, and of their body mode.
@@ -130,8 +129,8 @@ impl<K: Kind> Slot<K> for Option<crate::circuit_breaker::CircuitBreaker> {
             return Self::Layer::new(None, kind.protocol().clone());
         }
         settle!(self, place);
-        if let (Some(breaker), Some(limit)) = (self, place.attempt_limit()) {
-            breaker.slow_after_if_unset(limit);
+        if let (Some(breaker), Some(slow)) = (self, place.slow_after()) {
+            breaker.slow_after_if_unset(slow);
         }
         Self::Layer::new(self.clone(), kind.protocol().clone())
     }
@@ -202,6 +201,20 @@ impl<K: Kind> Slot<K> for Option<crate::rate_limit::RateLimiter> {
             // Each endpoint has one like it. One by key is for the calls, wherever they go.
             return Self::Layer::new(None, kind.protocol().clone());
         }
+        settle!(self, place);
+        Self::Layer::new(self.clone(), kind.protocol().clone())
+    }
+}
+
+#[cfg(feature = "timeout")]
+impl<K: Kind> Slot<K> for Option<crate::timeout::Deadline> {
+    type Layer = crate::timeout::DeadlineLayer<K::Protocol>;
+
+    fn prepare(&self, place: &mut Place) {
+        place.set_total_limit(self.as_ref().and_then(crate::timeout::Deadline::total_limit));
+    }
+
+    fn to_layer(&self, kind: &K, place: &Place) -> Self::Layer {
         settle!(self, place);
         Self::Layer::new(self.clone(), kind.protocol().clone())
     }

@@ -184,7 +184,8 @@ slots! {
 
         attempt: AttemptSlot = Identity [Option<Timeout> | Option<Timeout>] {
             /// Cuts an attempt off after that long, or when the total is over: a `Duration`, a [`Timeout`], or `None` for
-            /// no limit; see [`TimeLimit`]. To the breaker that is a failure, and a retry may try again.
+            /// no limit; see [`TimeLimit`]. To the breaker that is a failure, unless the total left less than that, and a retry
+            /// may try again what is idempotent.
             #[cfg(feature = "timeout")]
             fn attempt_timeout(limit: Timeout) where K: Calls;
 

@@ -31,7 +31,7 @@ impl<F> TimeoutCall<F> {
     pub(super) fn under_timeout(timeout: &Timeout, future: F) -> Self {
         let until = match context::current_deadline() {
             None => Ok(Until::after(timeout.limits.attempt.nanos())),
-            Some(deadline) => timeout.until(deadline, clock::now()).map(Until::at),
+            Some(deadline) => timeout.until(deadline, clock::now()).map(|(until, _)| until),
         };
         let inner = match until {
             Ok(until) => TimeoutFuture::called(
@@ -53,10 +53,10 @@ impl<F> TimeoutCall<WithDeadline<F>> {
             Admission::Unlimited => {
                 TimeoutFuture::unlimited(ErrorFuture::new(WithDeadline::new(None, future)))
             }
-            Admission::Limited { until, carried } => TimeoutFuture::called(
-                ErrorFuture::new(WithDeadline::new((!carried).then_some(until), future)),
+            Admission::Limited { until, moment } => TimeoutFuture::called(
+                ErrorFuture::new(WithDeadline::new(Some(moment), future)),
                 Some(deadline.ledger.id()),
-                Until::at(until),
+                until,
                 BodyLimits::NONE,
             ),
             Admission::Refused(rejected) => TimeoutFuture::refused(rejected),

@@ -102,7 +102,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let (policy, body) = (*this.policy, *this.body);
-        match this.state.as_mut().project() {
+        let is_callers = match this.state.as_mut().project() {
             StateProjection::Called {
                 inner,
                 until,
@@ -117,10 +117,14 @@ where
                     }));
                 }
                 ready!(poll_limit(timer, *until, cx));
+                until.is_callers()
             }
             StateProjection::Refused { rejected } => return Poll::Ready(Err(rejected.clone().into())),
+        };
+        let mut rejected = ledger::refuse(policy, ledger::Hit::TimedOut);
+        if is_callers {
+            rejected = rejected.blameless();
         }
-        let rejected = ledger::refuse(policy, ledger::Hit::TimedOut);
         this.state.set(State::Refused {
             rejected: rejected.clone(),
         });

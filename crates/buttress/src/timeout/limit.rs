@@ -49,7 +49,8 @@ impl Limit {
     }
 }
 
-/// When something has to be over: so many nanoseconds after it has begun, or at a moment that is known; else never.
+/// When something has to be over: so many nanoseconds after it has begun, or at a moment that is known; else never. The
+/// moment may be that up to which the caller waits, and before the time is over that the policy itself allows.
 ///
 /// Two fields and not an enum: a call would write that in halves and read it as a whole, for which the processor
 /// has to wait, and this is half of what a timeout costs.
@@ -78,15 +79,37 @@ impl Until {
         }
     }
 
+    /// At a moment up to which there is that much time left, if the policy itself allows `own`.
+    ///
+    /// Who has no patience has learnt nothing of the service: what is cut short by its caller is no failure. But where
+    /// the caller leaves nearly all of the time that the policy does, as one does that is set to the same length, it has
+    /// had that.
+    pub(super) fn left(moment: Instant, left: Duration, own: Option<Duration>) -> Self {
+        let is_callers = own.is_none_or(|own| left < own / 10 * 9);
+        Self {
+            after: if is_callers { CALLERS } else { 0 },
+            at: Some(moment),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_callers(self) -> bool {
+        self.after == CALLERS && self.at.is_some()
+    }
+
     /// The moment, if it begins now.
     #[inline]
     pub(super) fn moment(self) -> Option<Instant> {
-        match self.after {
-            0 => self.at,
-            nanos => Some(timer::in_nanos(nanos)),
+        match (self.at, self.after) {
+            (Some(moment), _) => Some(moment),
+            (None, 0) => None,
+            (None, nanos) => Some(timer::in_nanos(nanos)),
         }
     }
 }
+
+/// In place of the nanoseconds, beside a moment: there are none then.
+const CALLERS: u64 = u64::MAX;
 
 /// The limits on a response's body.
 #[derive(Clone, Copy, Debug)]

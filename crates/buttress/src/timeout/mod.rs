@@ -46,6 +46,10 @@
 //!
 //! * [`TimedOut`](crate::RejectionKind::TimedOut), a **failure** of the service, when it was called and the time was
 //!   over; what was waited for is dropped in that same poll. An answer that is there at the last moment is taken.
+//! * The same, but **neutral**, when an attempt was cut short by the deadline of its call, so that it had less than nine
+//!   tenths of the time that its own limit allows. A client that allows a service a millisecond must not open the
+//!   breaker for everybody. To a breaker it is a call that was dropped: if it was
+//!   [slow](crate::circuit_breaker::CircuitBreakerBuilder::slow_after) by then, it is a failure all the same.
 //! * [`DeadlineExpired`](crate::RejectionKind::DeadlineExpired), **neutral**, when a call arrives with its deadline
 //!   behind it; the service is not called.
 //! * A body that is cut off ends in one error, never as if it were whole; see [`TimeoutBody`]. To a breaker outside it

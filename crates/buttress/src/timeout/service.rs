@@ -75,15 +75,15 @@ where
             return TimeoutFuture::called(inner, Some(timeout.ledger.id()), until, timeout.body_limits());
         };
         let now = clock::now();
-        let until = match timeout.until(deadline, now) {
+        let (until, moment) = match timeout.until(deadline, now) {
             Ok(until) => until,
             Err(rejected) => return TimeoutFuture::refused(rejected),
         };
         if !self.inbound {
             self.protocol
-                .limit_timeout(&mut request, until.duration_since(now));
+                .limit_timeout(&mut request, moment.duration_since(now));
         }
-        let (inner, until) = (self.inner.call(request), Until::at(until));
+        let inner = self.inner.call(request);
         TimeoutFuture::called(inner, Some(timeout.ledger.id()), until, timeout.body_limits())
     }
 }
@@ -91,12 +91,15 @@ where
 impl Timeout {
     /// The end of an attempt that begins now: by its own limit or by the call's deadline.
     #[inline]
-    pub(super) fn until(&self, deadline: Instant, now: Instant) -> Result<Instant, Rejected> {
+    pub(super) fn until(&self, deadline: Instant, now: Instant) -> Result<(Until, Instant), Rejected> {
         if deadline <= now {
             return Err(self.ledger.refuse(Hit::DeadlineExpired));
         }
-        let attempt = self.limits.attempt.get();
-        Ok(attempt.map_or(deadline, |time| deadline.min(timer::after(now, time))))
+        let time = self.limits.attempt.get();
+        Ok(match time.map(|time| timer::after(now, time)) {
+            Some(own) if own <= deadline => (Until::at(own), own),
+            _ => (Until::left(deadline, deadline - now, time), deadline),
+        })
     }
 
     #[inline]

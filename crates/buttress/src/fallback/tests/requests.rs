@@ -11,7 +11,7 @@ use super::{
     wire::{Frames, answer, data, status_in},
     *,
 };
-use crate::{Http, replay::Bare};
+use crate::{Grpc, Http, replay::Bare};
 
 type Sending<B> = Request<crate::http::ReplayBody<B>>;
 
@@ -116,6 +116,26 @@ async fn what_may_have_been_done_is_not_done_again_elsewhere() {
             .0
             .is_some()
     );
+}
+
+/// The method of a gRPC call does not say whether two services may both carry it out.
+#[tokio::test]
+async fn a_grpc_call_that_timed_out_is_not_given_to_another_service() {
+    for (failure, given) in [
+        (rejected(RejectionKind::TimedOut), false),
+        (rejected(RejectionKind::CircuitOpen), true),
+        (Error::Inner("no connection"), true),
+    ] {
+        let other = service_fn(async |_: Sending<Full<Bytes>>| Ok::<_, Failure>(answer(200, [])));
+        let fallback = Fallback::service(other).build().expect("valid");
+        let first = failure.clone();
+        let service = FallbackLayer::new(fallback.clone(), Grpc::new(), Bare).layer(service_fn(
+            move |_: Sending<Full<Bytes>>| ready(Err::<Response<Frames>, _>(first.clone())),
+        ));
+        let result = service.oneshot(request("POST", "pay")).await;
+        assert_eq!(result.is_ok(), given, "{failure:?}");
+        assert_eq!(fallback.snapshot().not_repeatable, u64::from(!given));
+    }
 }
 
 #[tokio::test]

@@ -106,6 +106,29 @@ async fn an_idempotent_request_fails_over_with_its_body_and_a_post_does_not() {
     assert_eq!(state.endpoint("0").map(|e| (e.failure, e.moved)), Some((2, 1)));
 }
 
+/// The method of a gRPC call does not say whether it may be carried out twice.
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_that_timed_out_does_not_fail_over() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let late = service_fn(move |_: Request<crate::http::ReplayBody<Full<Bytes>>>| {
+        count.fetch_add(1, SeqCst);
+        let late = Rejected::new(RejectionKind::TimedOut, "attempt");
+        std::future::ready(Err::<Response<Body_>, HttpFailed>(late.into()))
+    });
+    let endpoints = ["a", "b"].map(|name| Endpoint::new(name, late.clone()));
+    let pool = Pool::builder().breaker(breaker()).extend(endpoints);
+    let pool = pool.build().expect("valid");
+
+    let mut grpc = PoolService::new(pool.clone(), Own, Grpc::new(), Bare);
+    assert!(grpc.call(request("POST", "one book")).await.is_err());
+    assert_eq!(asked.load(SeqCst), 1);
+
+    let mut http = PoolService::new(pool, Own, Http::new(), Bare);
+    assert!(http.call(request("PUT", "one book")).await.is_err());
+    assert_eq!(asked.load(SeqCst), 3, "an idempotent one does");
+}
+
 /// Whatever it holds, a permit further in or a connection, is not held while another endpoint works.
 #[tokio::test(start_paused = true)]
 async fn a_failed_answer_is_gone_before_another_endpoint_is_asked() {

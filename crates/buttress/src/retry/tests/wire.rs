@@ -75,6 +75,24 @@ async fn a_post_without_a_key_is_sent_at_most_once_whatever_fails() {
     }
 }
 
+/// The method of a gRPC call does not say whether it may be carried out twice, so a status has to.
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_that_timed_out_is_not_sent_again() {
+    let timed_out = || Err(Rejected::new(RejectionKind::TimedOut, "attempt").into());
+    let upstream = Upstream::new(move |_| timed_out());
+    let (_, books) = send(plain(), Grpc::new(), &upstream, post(None)).await;
+    assert_eq!((upstream.calls(), books.not_repeatable), (1, 1));
+
+    let upstream = Upstream::new(move |_| timed_out());
+    let opted_in = plain().retry_non_idempotent(true);
+    send(opted_in, Grpc::new(), &upstream, post(None)).await.0.ok();
+    assert_eq!(upstream.calls(), 3, "unless somebody has asked for it");
+
+    let upstream = Upstream::new(move |_| Err(Error::Inner("connection refused")));
+    send(plain(), Grpc::new(), &upstream, post(None)).await.0.ok();
+    assert_eq!(upstream.calls(), 3, "there was nobody to carry it out");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_small_body_is_sent_again_byte_for_byte_with_its_trailers() {
     let (request, arrives_whole) = a_book();

@@ -210,6 +210,26 @@ async fn the_total_ends_all_and_a_wait_that_it_would_end_is_not_begun() {
     assert_eq!((start.elapsed(), deadline.snapshot().timed_out), (ms(70), 1));
 }
 
+/// PITFALLS: "an outer timeout cannot hide an outage", even one that is over before a breaker takes anything for slow.
+#[tokio::test(start_paused = true)]
+async fn a_total_shorter_than_an_attempt_hides_no_outage() {
+    for attempt in [None, Some(ms(5000)), Some(ms(2000))] {
+        let breaker = CircuitBreaker::new();
+        let mut service = Stack::new("x")
+            .total_timeout(ms(2000))
+            .expect("valid")
+            .attempt_timeout(attempt.map(|limit| Timeout::after(limit).build().expect("valid")))
+            .circuit_breaker(breaker.clone())
+            .build()
+            .service(Actor::new(&[Act::Hang]));
+        for _ in 0..5 {
+            let call = service.ready().await.expect("ready").call(1);
+            assert_eq!(kind(&call.await), Some(RejectionKind::TimedOut), "{attempt:?}");
+        }
+        assert_eq!(breaker.state(), State::Open, "{attempt:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_the_total_cuts_off_when_it_was_slow_counts() {
     for (total, books) in [(60, (1, 1, 0)), (40, (0, 0, 1))] {

@@ -10,7 +10,7 @@ use super::{DeadlineBuilder, DeadlineLayer};
 use crate::{
     clock::{self, Instant},
     config::ConfigError,
-    context::{self, WithDeadline},
+    context::{self, WithDeadline, nearest},
     error::Rejected,
     export::Samples,
     outcome::{Plain, RequestProtocol},
@@ -18,7 +18,7 @@ use crate::{
     timeout::{
         DEADLINE, Snapshot, TimeoutCall, UNNAMED_DEADLINE, families,
         ledger::{self, Ledger},
-        limit::{self, Limit},
+        limit::{self, Limit, Until},
         timer,
     },
     value::Table,
@@ -48,9 +48,8 @@ pub(in crate::timeout) enum Admission {
     /// Nothing says when it has to be over.
     Unlimited,
     Limited {
-        until: Instant,
-        /// Whether those further in know it from the request, or have known it before.
-        carried: bool,
+        until: Until,
+        moment: Instant,
     },
     Refused(Rejected),
 }
@@ -150,21 +149,39 @@ impl Deadline {
             Some(context) => context.deadline(),
             None => context::current_deadline(),
         };
-        let own = self.limits.allow(protocol.timeout(request), known.is_some());
-        if own.is_none() && known.is_none() {
+        let asked = protocol.timeout(request);
+        let total = self.limits.total(asked.is_some() || known.is_some());
+        if asked.is_none() && known.is_none() && total.is_none() {
             return Admission::Unlimited;
         }
         let now = clock::now();
-        let until = match (own.map(|time| timer::after(now, time)), known) {
-            (Some(own), Some(known)) => own.min(known),
-            (own, known) => own.or(known).unwrap_or(now),
+        let after = |time| timer::after(now, time);
+        let wanted = nearest(known, asked.map(after));
+        let (until, moment) = match (total.map(after), wanted) {
+            (Some(own), Some(wanted)) if own > wanted => (
+                Until::left(wanted, wanted.saturating_duration_since(now), total),
+                wanted,
+            ),
+            (Some(own), _) => (Until::at(own), own),
+            (None, wanted) => {
+                let wanted = wanted.unwrap_or(now);
+                (Until::left(wanted, Duration::ZERO, None), wanted)
+            }
         };
-        if until <= now {
+        if moment <= now {
             return Admission::Refused(self.ledger.refuse(ledger::Hit::DeadlineExpired));
         }
         // Who knows it already need not be told.
-        let carried = known == Some(until) || protocol.limit_deadline(request, until);
-        Admission::Limited { until, carried }
+        if known != Some(moment) {
+            protocol.limit_deadline(request, moment);
+        }
+        Admission::Limited { until, moment }
+    }
+
+    /// How long a call may take, whatever it asks for.
+    #[allow(dead_code)]
+    pub(crate) fn total_limit(&self) -> Option<Duration> {
+        self.limits.total.get()
     }
 
     pub(super) fn is_through_body(&self) -> bool {
@@ -217,13 +234,13 @@ impl Deadline {
 }
 
 impl Limits {
-    /// How long a call may take that asks for that much.
+    /// How long a call may take, whatever it wants.
     #[inline]
-    fn allow(&self, asked: Option<Duration>, has_deadline: bool) -> Option<Duration> {
-        let default = || self.default_total.get().filter(|_| !has_deadline);
-        match (asked.or_else(default), self.total.get()) {
-            (Some(asked), Some(total)) => Some(asked.min(total)),
-            (asked, total) => asked.or(total),
+    fn total(&self, wants: bool) -> Option<Duration> {
+        let (total, default) = (self.total.get(), self.default_total.get().filter(|_| !wants));
+        match (total, default) {
+            (Some(total), Some(default)) => Some(total.min(default)),
+            (total, default) => total.or(default),
         }
     }
 }

@@ -54,30 +54,30 @@ where
             None => None,
             Some(deadline) => match deadline.admit(&self.protocol, &mut request) {
                 Admission::Unlimited => None,
-                Admission::Limited { until, carried } => Some((deadline, until, carried)),
+                Admission::Limited { until, moment } => Some((deadline, until, moment)),
                 Admission::Refused(rejected) => return TimeoutFuture::refused(rejected),
             },
         };
-        let Some((deadline, until, carried)) = limited else {
+        let Some((deadline, until, moment)) = limited else {
             return TimeoutFuture::unlimited(WithDeadline::new(None, self.inner.call(request)));
         };
-        // Layers further in ask for it in `call` as well as in their futures.
-        let told = (!carried).then_some(until);
-        let in_deadline = told.map(InDeadline::enter);
+        // Layers further in ask for it in `call` as well as in their futures. Those that are in the course of this call, and
+        // not of its request, as a client that a handler asks, know it by this alone.
+        let in_deadline = InDeadline::enter(moment);
         let inner = self.inner.call(request);
         drop(in_deadline);
         let body = if P::DEADLINE_SPANS_BODY || deadline.is_through_body() {
             BodyLimits {
-                total: Until::at(until),
+                total: Until::at(moment),
                 ..BodyLimits::NONE
             }
         } else {
             BodyLimits::NONE
         };
         TimeoutFuture::called(
-            WithDeadline::new(told, inner),
+            WithDeadline::new(Some(moment), inner),
             Some(deadline.ledger.id()),
-            Until::at(until),
+            until,
             body,
         )
     }

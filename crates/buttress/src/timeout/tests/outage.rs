@@ -1,10 +1,12 @@
 //! What a circuit breaker makes of time limits on either side of it.
 
 use tower::ServiceBuilder;
+use tower_layer::Layer;
 
 use super::*;
 use crate::{
-    circuit_breaker::{CircuitBreaker, State},
+    Verdict,
+    circuit_breaker::{CircuitBreaker, Snapshot, State},
     timeout::{Deadline, Timeout},
 };
 
@@ -49,6 +51,72 @@ async fn a_call_that_the_total_cuts_off_when_it_was_slow_is_a_failure_to_the_bre
         let expected = if opens { (2, 2, 0) } else { (0, 0, 2) };
         assert_eq!((books.failure, books.slow, books.cancelled), expected);
     }
+}
+
+/// What a call says about the service that did not answer within `limit`, to a caller that waits for so long.
+async fn cut_off(patience: u64, limit: Option<u64>) -> Snapshot {
+    let breaker = breaker();
+    let timeout = Timeout::builder()
+        .attempt(limit.map(millis))
+        .build()
+        .expect("valid");
+    let mut service = ServiceBuilder::new()
+        .layer(breaker.layer())
+        .layer(timeout.layer())
+        .service(Probe::default());
+    for _ in 0..5 {
+        let context = context_until(clock::now() + millis(patience));
+        let call = context.sync_scope(|| service.call(()));
+        let (kind, _) = refusal(call.await);
+        if kind != RejectionKind::TimedOut {
+            break;
+        }
+    }
+    breaker.snapshot()
+}
+
+/// Whoever allows a service next to no time must not open the breaker for everybody else.
+#[tokio::test(start_paused = true)]
+async fn a_caller_without_patience_opens_no_breaker() {
+    for limit in [None, Some(5000)] {
+        for patience in [1, 100, 499] {
+            let books = cut_off(patience, limit).await;
+            assert_eq!(books.state, State::Closed, "{patience} {limit:?}");
+            assert_eq!((books.failure, books.cancelled), (0, 5), "{patience} {limit:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_patience_ends_when_the_call_was_slow_has_seen_a_failure() {
+    let books = cut_off(500, Some(5000)).await;
+    assert_eq!((books.state, books.failure, books.slow), (State::Open, 2, 2));
+}
+
+/// A total that is set to the length of an attempt ends a moment before it.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_nearly_all_of_the_time_sees_the_services_failure() {
+    for (patience, failures) in [(100, 2), (99, 2), (90, 2), (89, 0)] {
+        let books = cut_off(patience, Some(100)).await;
+        assert_eq!(books.failure, failures, "{patience}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_total_of_its_own_blames_the_service_and_the_time_that_a_request_asks_for_does_not() {
+    let deadline = Deadline::after(millis(1000)).build().expect("valid");
+    let verdict = async |patience: u64| {
+        let context = context_until(clock::now() + millis(patience));
+        let call = context.sync_scope(|| deadline.layer().layer(Probe::default()).call(()));
+        let error = call.await.expect_err("cut off");
+        error
+            .rejected()
+            .map(|rejected| (rejected.kind(), rejected.verdict()))
+    };
+    let timed_out = RejectionKind::TimedOut;
+    assert_eq!(verdict(2000).await, Some((timed_out, Verdict::Failure)));
+    assert_eq!(verdict(950).await, Some((timed_out, Verdict::Failure)));
+    assert_eq!(verdict(100).await, Some((timed_out, Verdict::Neutral)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,11 +44,14 @@ impl Service<Request<()>> for Echo {
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        assert!(
-            CallContext::current().is_none(),
-            "one way of travelling is enough"
-        );
         let context = request.extensions().get::<CallContext>();
+        if let Some(around) = CallContext::current() {
+            assert_eq!(
+                around.deadline(),
+                context.and_then(CallContext::deadline),
+                "both ways lead to the same deadline"
+            );
+        }
         let left = context.and_then(|c| Some(c.deadline()?.duration_since(clock::now())));
         let left = left.map(|left| u64::try_from(left.as_millis()).expect("short"));
         let asked = request.headers().get("grpc-timeout");
@@ -96,6 +99,36 @@ async fn a_server_reads_the_clients_deadline_and_caps_it() {
     assert_eq!(arrives(&trusting, asking("2S")).await, Some(2000));
     let ten_years = 10 * 365 * 24 * 3600 * 1000;
     assert_eq!(arrives(&trusting, asking("99999999H")).await, Some(ten_years));
+}
+
+/// A handler makes a request of its own, which knows nothing of the one that it is in the course of.
+#[tokio::test(start_paused = true)]
+async fn what_a_handler_asks_of_another_service_has_the_time_that_is_left() {
+    let upstream = service_fn(async |request: Request<()>| {
+        let asked = request.headers()["grpc-timeout"]
+            .to_str()
+            .expect("ASCII")
+            .to_owned();
+        Ok::<_, Refusal>(Response::new(asked))
+    });
+    let client = attempt(60_000).layer_for(Grpc::new()).layer(upstream);
+    let handler = service_fn(move |_: Request<()>| {
+        let mut client = client.clone();
+        async move {
+            pass(1000).await;
+            let answer = client.call(Request::new(())).await?;
+            Ok::<_, Refusal>(Response::new(answer.into_body().into_inner()))
+        }
+    });
+    let mut server = Deadline::after(millis(6000))
+        .build()
+        .expect("valid limits")
+        .layer_for(Grpc::new())
+        .layer(handler);
+    for (request, left) in [(Request::new(()), "5000000u"), (asking("3S"), "2000000u")] {
+        let answer = server.call(request).await.expect("in time");
+        assert_eq!(answer.into_body().into_inner(), left);
+    }
 }
 
 #[tokio::test(start_paused = true)]
