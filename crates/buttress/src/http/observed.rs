@@ -31,7 +31,8 @@ pin_project! {
     ///
     /// It ends, once, at whatever comes first: trailers, the end, an error, or the inner body's
     /// [`is_end_stream`](Body::is_end_stream) turning true after a frame, because that is when hyper stops
-    /// polling. A body that panics is a failure. One that is dropped before any of these was cancelled: it
+    /// polling; or, of a body over plain HTTP whose length is known, all of it having come, which is when it stops as well.
+    /// A body that panics is a failure. One that is dropped before any of these was cancelled: it
     /// drops its token.
     ///
     /// Data and error type are those of the inner body, frames and size hint go through untouched.
@@ -43,9 +44,13 @@ pin_project! {
         token: Option<T>,
         // Whether the token has been told of data.
         data: bool,
+        // What is still to come of a body whose length is known; else `UNKNOWN`.
+        left: u64,
         judge: J,
     }
 }
+
+const UNKNOWN: u64 = u64::MAX;
 
 /// What the head of a response says.
 pub(super) enum AtHead {
@@ -73,6 +78,7 @@ impl<B, T, J> Observed<B, T, J> {
             body,
             token,
             data: false,
+            left: UNKNOWN,
             judge,
         }
     }
@@ -89,6 +95,7 @@ pub(super) fn observe<B, E, T, J>(
     result: Result<http::Response<B>, E>,
     token: Option<T>,
     judge: J,
+    promised: impl FnOnce(&http::Response<B>) -> Option<u64>,
     at_head: impl FnOnce(&http::Response<B>) -> AtHead,
 ) -> Result<http::Response<Observed<B, T, J>>, E>
 where
@@ -114,7 +121,11 @@ where
             Some(token)
         }
     });
-    Ok(response.map(|body| Observed::new(body, token, judge)))
+    let promised = token.as_ref().and_then(|_| promised(&response));
+    Ok(response.map(|body| Observed {
+        left: promised.unwrap_or(UNKNOWN),
+        ..Observed::new(body, token, judge)
+    }))
 }
 
 impl<B, T, J> Body for Observed<B, T, J>
@@ -151,16 +162,21 @@ where
             Poll::Ready(None) => Some(this.judge.ended()),
             Poll::Ready(Some(Err(_))) => Some(Outcome::failure(Reason::BodyError)),
             Poll::Ready(Some(Ok(frame))) => {
+                let mut is_all = at_end;
                 if let (Some(data), Some(token)) = (frame.data_ref(), this.token.as_mut()) {
                     // An empty frame is how some servers end a stream: it is no sign of work done.
                     if !*this.data && data.has_remaining() {
                         *this.data = true;
                         token.data();
                     }
+                    if *this.left != UNKNOWN {
+                        *this.left = this.left.saturating_sub(data.remaining() as u64);
+                        is_all |= *this.left == 0;
+                    }
                 }
                 match frame.trailers_ref() {
                     Some(trailers) => Some(this.judge.trailers(trailers)),
-                    None if at_end => Some(this.judge.ended()),
+                    None if is_all => Some(this.judge.ended()),
                     None => None,
                 }
             }

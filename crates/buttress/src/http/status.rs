@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header::CONTENT_LENGTH};
 use http_body::Body;
 
 use super::{
@@ -31,13 +31,16 @@ static RETRY_ATTEMPT: HeaderName = HeaderName::from_static("x-retry-attempt");
 /// one already at its end, 204, 304, and 101, because what follows it is another protocol. `Retry-After` goes
 /// into the [`Outcome`]; see [`ResponseHead::retry_after`] for how far it is believed.
 ///
-/// The answer to `HEAD` on a server, if the handler made a body for it, is dropped unread by hyper and
-/// so counts as cancelled, after good headers.
+/// A body that is promised a length, by itself or by `content-length`, is over when that much of it has come, for nobody
+/// asks it for more. The answer to a `HEAD` is over with its headers, for those who
+/// [know of the request](RequestProtocol::for_request).
 ///
 /// [`classify`](Self::classify) replaces the table.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Http<C = StatusVerdict> {
     classify: C,
+    // Whether it judges the answer to a `HEAD`.
+    of_head: bool,
 }
 
 /// The judgement of [`Http`] by default.
@@ -118,12 +121,15 @@ impl<C> Http<C> {
     where
         C: Fn(ResponseHead<'_>) -> Outcome + Clone,
     {
-        Self { classify }
+        Self::with(classify)
     }
 
     /// The same with a judgement that has a name, for a protocol whose type can be written down.
     pub const fn with(classify: C) -> Self {
-        Self { classify }
+        Self {
+            classify,
+            of_head: false,
+        }
     }
 }
 
@@ -135,7 +141,7 @@ impl<C: ClassifyHead> Http<C> {
         if outcome.verdict() != Verdict::Success {
             let after = outcome.retry_after().or_else(|| head.retry_after());
             AtHead::Over(outcome.with_retry_after(after))
-        } else if head.has_no_body() || response.body().is_end_stream() {
+        } else if self.of_head || head.has_no_body() || response.body().is_end_stream() {
             AtHead::Over(Outcome::SUCCESS)
         } else if head.status.is_success() {
             AtHead::GoesOn(Head::Good)
@@ -143,6 +149,20 @@ impl<C: ClassifyHead> Http<C> {
             AtHead::GoesOn(Head::Promising)
         }
     }
+}
+
+/// How long the body is to be: its own word, or that of the head, which whoever sends it goes by.
+fn promised<B: Body>(response: &http::Response<B>) -> Option<u64> {
+    let said = || {
+        response
+            .headers()
+            .get(CONTENT_LENGTH)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
+    };
+    response.body().size_hint().exact().or_else(said)
 }
 
 /// A body that ends is a success, with trailers or without: the headers have said so already.
@@ -187,7 +207,9 @@ where
         result: Result<http::Response<B>, E>,
         token: Option<T>,
     ) -> Result<Self::Response<T>, E> {
-        observe(result, token, Http::new(), |response| self.at_head(response))
+        observe(result, token, Http::new(), promised, |response| {
+            self.at_head(response)
+        })
     }
 }
 
@@ -245,6 +267,17 @@ impl<B, C: ClassifyHead> RequestProtocol<http::Request<B>> for Http<C> {
     #[inline]
     fn extension<'a, T: Send + Sync + 'static>(&self, request: &'a http::Request<B>) -> Option<&'a T> {
         request.extensions().get()
+    }
+
+    #[inline]
+    fn for_request(&self, request: &http::Request<B>) -> Self
+    where
+        Self: Clone,
+    {
+        Self {
+            of_head: request.method() == http::Method::HEAD,
+            ..self.clone()
+        }
     }
 
     #[inline]

@@ -42,7 +42,8 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let route = || self.protocol.route(&request);
+        let protocol = self.protocol.for_request(&request);
+        let route = || protocol.route(&request);
         let mut token = self.metrics.as_ref().map(|metrics| metrics.start_by(route));
         if let Some(token) = &mut token {
             token.inner_is_running(true);
@@ -51,6 +52,6 @@ where
         if let Some(token) = &mut token {
             token.inner_is_running(false);
         }
-        MetricsFuture::new(inner, self.protocol.clone(), token)
+        MetricsFuture::new(inner, protocol, token)
     }
 }

@@ -143,6 +143,17 @@ pub trait RequestProtocol<Request> {
         None
     }
 
+    /// The protocol as it judges the answer to this request: it may have a say in where that ends. The answer to a `HEAD`
+    /// of HTTP is over with its headers, whatever body somebody has made for it.
+    #[must_use]
+    fn for_request(&self, request: &Request) -> Self
+    where
+        Self: Clone,
+    {
+        let _ = request;
+        self.clone()
+    }
+
     /// Whether the request asks for a tunnel (`CONNECT`): if it gets one, the answer
     /// [has no end](Protocol::is_open_ended).
     fn asks_for_tunnel(&self, request: &Request) -> bool {

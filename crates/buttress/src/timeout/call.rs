@@ -31,7 +31,7 @@ impl<F> TimeoutCall<F> {
     pub(super) fn under_timeout(timeout: &Timeout, future: F) -> Self {
         let until = match context::current_deadline() {
             None => Ok(Until::after(timeout.limits.attempt.nanos())),
-            Some(deadline) => timeout.until(deadline, clock::now()).map(|(until, _)| until),
+            Some(deadline) => timeout.until(deadline, clock::now()),
         };
         let inner = match until {
             Ok(until) => TimeoutFuture::called(

@@ -39,8 +39,9 @@
 //! start what has no time left, a retry does not begin what could not end, and an attempt gets the smaller of its own
 //! limit and what is left. On the wire it is gRPC's `grpc-timeout`. A [`Deadline`] around a gRPC service reads it, so
 //! a server stops work when its client's patience ends (no further than its own
-//! [`total`](DeadlineBuilder::total)); a [`Timeout`] around a gRPC client lowers it, attempt by attempt, to what the
-//! attempt may take. Nothing is sent over plain HTTP, for which there is no such header.
+//! [`total`](DeadlineBuilder::total)); a [`Timeout`] around a gRPC client lowers it, attempt by attempt, to what is left of
+//! the call. The attempt's own limit is not sent: it ends with the headers, and `grpc-timeout` is that of the whole call,
+//! streams included. Nothing is sent over plain HTTP, for which there is no such header.
 //!
 //! # What it says
 //!

@@ -1,7 +1,4 @@
-use std::{
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::task::{Context, Poll};
 
 use tower_service::Service;
 
@@ -67,21 +64,19 @@ where
         let Some(deadline) = deadline else {
             // The clock is not read: should the call have to wait, that is soon enough.
             let nanos = timeout.limits.attempt.nanos();
-            if nanos > 0 && !self.inbound {
-                self.protocol
-                    .limit_timeout(&mut request, Duration::from_nanos(nanos));
-            }
             let (inner, until) = (self.inner.call(request), Until::after(nanos));
             return TimeoutFuture::called(inner, Some(timeout.ledger.id()), until, timeout.body_limits());
         };
         let now = clock::now();
-        let (until, moment) = match timeout.until(deadline, now) {
+        let until = match timeout.until(deadline, now) {
             Ok(until) => until,
             Err(rejected) => return TimeoutFuture::refused(rejected),
         };
         if !self.inbound {
+            // Not the attempt's own limit, which ends with the headers: on the wire it would be that of the whole call, and
+            // a stream would be cut off in the midst of its answer.
             self.protocol
-                .limit_timeout(&mut request, moment.duration_since(now));
+                .limit_timeout(&mut request, deadline.duration_since(now));
         }
         let inner = self.inner.call(request);
         TimeoutFuture::called(inner, Some(timeout.ledger.id()), until, timeout.body_limits())
@@ -91,14 +86,14 @@ where
 impl Timeout {
     /// The end of an attempt that begins now: by its own limit or by the call's deadline.
     #[inline]
-    pub(super) fn until(&self, deadline: Instant, now: Instant) -> Result<(Until, Instant), Rejected> {
+    pub(super) fn until(&self, deadline: Instant, now: Instant) -> Result<Until, Rejected> {
         if deadline <= now {
             return Err(self.ledger.refuse(Hit::DeadlineExpired));
         }
         let time = self.limits.attempt.get();
         Ok(match time.map(|time| timer::after(now, time)) {
-            Some(own) if own <= deadline => (Until::at(own), own),
-            _ => (Until::left(deadline, deadline - now, time), deadline),
+            Some(own) if own <= deadline => Until::at(own),
+            _ => Until::left(deadline, deadline - now, time),
         })
     }
 

@@ -60,22 +60,16 @@ where
         let Some(policy) = &self.policy else {
             return TraceIdFuture::untraced(self.inner.call(request), self.protocol.clone());
         };
-        let context = D::context(policy, &self.protocol, &mut request);
-        let token = policy.tell(&self.protocol, &request, &context, D::IS_INBOUND);
+        let protocol = self.protocol.for_request(&request);
+        let context = D::context(policy, &protocol, &mut request);
+        let token = policy.tell(&protocol, &request, &context, D::IS_INBOUND);
         let answers = D::IS_INBOUND && policy.answers();
-        let mut around = D::carry(&self.protocol, &mut request, context);
+        let mut around = D::carry(&protocol, &mut request, context);
         if let Some(token) = token {
-            return call_told(
-                &mut self.inner,
-                request,
-                around,
-                self.protocol.clone(),
-                token,
-                answers,
-            );
+            return call_told(&mut self.inner, request, around, protocol, token, answers);
         }
         let inner = call_within(&mut self.inner, request, &mut around);
-        TraceIdFuture::new(Scoped::new(around, inner), self.protocol.clone(), None, answers)
+        TraceIdFuture::new(Scoped::new(around, inner), protocol, None, answers)
     }
 }
 

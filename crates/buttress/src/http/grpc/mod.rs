@@ -165,7 +165,14 @@ where
         result: Result<http::Response<B>, E>,
         token: Option<T>,
     ) -> Result<Self::Response<T>, E> {
-        observe(result, token, self.clone(), |response| self.at_head(response))
+        // Trailers come after all that is promised.
+        observe(
+            result,
+            token,
+            self.clone(),
+            |_| None,
+            |response| self.at_head(response),
+        )
     }
 }
 

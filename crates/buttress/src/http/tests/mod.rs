@@ -16,13 +16,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{EndOfBody, Observed};
 use crate::{
     error::Error,
-    outcome::{Head, Outcome, Protocol, Token},
+    outcome::{Head, Outcome, Protocol, RequestProtocol, Token},
 };
 
 type Refusable = Error<Infallible>;
@@ -141,7 +141,9 @@ impl Body for Script {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.steps.len() as u64)
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.steps.len() as u64);
+        hint
     }
 }
 

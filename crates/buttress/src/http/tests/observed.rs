@@ -75,6 +75,45 @@ fn a_reader_that_stops_at_the_end_of_the_stream_has_read_it_all() {
     assert_eq!(journal.read(), [GOOD, Seen::Data, SUCCESS]);
 }
 
+/// hyper sends as much as `content-length` says, does not ask for more, and drops the body.
+#[test]
+fn a_body_whose_length_is_known_is_over_with_its_last_byte() {
+    for (length, frames, end) in [
+        ("5", 2, SUCCESS),
+        ("4", 2, SUCCESS),
+        ("5", 1, Seen::Cancelled),
+        ("6", 2, Seen::Cancelled),
+        ("no number", 2, Seen::Cancelled),
+    ] {
+        let journal = Journal::default();
+        let mut response = Response::new(Script::new([Step::Data("hel"), Step::Data("lo")]));
+        let value = length.parse().expect("a value");
+        response.headers_mut().insert("content-length", value);
+        let result: Result<_, Refusable> = Ok(response);
+        let mut body = Http::new()
+            .observe(result, journal.token())
+            .expect("it was `Ok`")
+            .into_body();
+        for _ in 0..frames {
+            let _ = poll(&mut body);
+        }
+        drop(body);
+        assert_eq!(journal.read(), [GOOD, Seen::Data, end], "{length} {frames}");
+    }
+}
+
+#[test]
+fn the_answer_to_a_head_request_is_over_with_its_headers() {
+    for (method, expected) in [("HEAD", vec![SUCCESS]), ("GET", vec![GOOD, Seen::Cancelled])] {
+        let request = Request::builder().method(method).body(()).expect("a request");
+        let journal = Journal::default();
+        let result: Result<_, Refusable> = Ok(Response::new(Script::new([Step::Data("a")])));
+        let protocol = Http::new().for_request(&request);
+        drop(protocol.observe(result, journal.token()));
+        assert_eq!(journal.read(), expected, "{method}");
+    }
+}
+
 #[test]
 fn reading_on_after_the_end_changes_nothing() {
     let journal = Journal::default();
@@ -142,7 +181,7 @@ async fn frames_size_and_end_go_through() {
         Script::new([Step::Data("a"), Step::Pending, Step::Data("b"), trailers("0")]),
         &journal,
     );
-    assert_eq!(body.size_hint().exact(), Some(4));
+    assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (4, None));
     assert!(!body.is_end_stream());
     assert_eq!(body.get_ref().steps.len(), 4);
     let collected = body.collect().await.expect("no error");
@@ -166,12 +205,12 @@ fn every_layer_that_watches_sees_the_same_end() {
 }
 
 #[test]
-fn watching_costs_a_body_its_token_and_a_flag() {
+fn watching_costs_a_body_its_token_a_length_and_a_flag() {
     struct Slim(#[allow(dead_code)] Box<()>);
     impl Token for Slim {
         fn finish(self, _: Outcome) {}
     }
     let word = size_of::<usize>();
-    assert_eq!(size_of::<Observed<[usize; 4], Slim, Http>>(), 6 * word);
-    assert_eq!(size_of::<Observed<[usize; 4], Slim, Grpc>>(), 6 * word);
+    assert_eq!(size_of::<Observed<[usize; 4], Slim, Http>>(), 7 * word);
+    assert_eq!(size_of::<Observed<[usize; 4], Slim, Grpc>>(), 7 * word);
 }

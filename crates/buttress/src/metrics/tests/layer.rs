@@ -50,6 +50,27 @@ async fn any_request_and_any_error_will_do() {
     assert_eq!(metrics.snapshot().outcomes.neutral, 1);
 }
 
+/// A server drops the body that a handler has made for it.
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn the_answer_to_a_head_request_is_not_cancelled() {
+    use http_body_util::{BodyExt, Full};
+
+    for (method, outcomes) in [("HEAD", (1, 0)), ("GET", (0, 1))] {
+        let metrics = Metrics::new();
+        let service = metrics
+            .layer_for(crate::Http::new())
+            .layer(service_fn(|_: http::Request<()>| {
+                let body = Full::<bytes::Bytes>::from("a page").map_frame(|frame| frame);
+                ready(Ok::<_, Error<&'static str>>(http::Response::new(body)))
+            }));
+        let request = http::Request::builder().method(method).body(());
+        drop(service.oneshot(request.expect("a request")).await);
+        let seen = metrics.snapshot().outcomes;
+        assert_eq!((seen.success, seen.cancelled), outcomes, "{method}");
+    }
+}
+
 #[test]
 fn readiness_is_the_inner_ones_and_no_call() {
     struct NeverReady;

@@ -158,15 +158,12 @@ impl Deadline {
         let after = |time| timer::after(now, time);
         let wanted = nearest(known, asked.map(after));
         let (until, moment) = match (total.map(after), wanted) {
-            (Some(own), Some(wanted)) if own > wanted => (
-                Until::left(wanted, wanted.saturating_duration_since(now), total),
-                wanted,
-            ),
-            (Some(own), _) => (Until::at(own), own),
-            (None, wanted) => {
-                let wanted = wanted.unwrap_or(now);
-                (Until::left(wanted, Duration::ZERO, None), wanted)
+            (Some(own), wanted) if wanted.is_none_or(|wanted| own <= wanted) => (Until::at(own), own),
+            (_, Some(wanted)) => {
+                let left = wanted.saturating_duration_since(now);
+                (Until::left(wanted, left, total), wanted)
             }
+            (_, None) => return Admission::Unlimited,
         };
         if moment <= now {
             return Admission::Refused(self.ledger.refuse(ledger::Hit::DeadlineExpired));

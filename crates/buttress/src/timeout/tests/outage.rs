@@ -138,9 +138,8 @@ async fn a_call_that_came_too_late_says_nothing_about_the_service() {
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
 async fn a_body_that_was_cut_off_is_a_failure_to_the_breaker_outside() {
-    use std::future::pending;
-
-    use http_body_util::{BodyExt, Full};
+    use futures_util::StreamExt;
+    use http_body_util::{BodyExt, StreamBody};
 
     let breaker = breaker();
     let timeout = Timeout::builder().body_idle(millis(100)).build().expect("valid");
@@ -149,8 +148,11 @@ async fn a_body_that_was_cut_off_is_a_failure_to_the_breaker_outside() {
         .layer(timeout.layer_for(crate::Http::new()))
         .service_fn(|_: http::Request<()>| async {
             // Half a file, and then silence.
-            let half = Full::<bytes::Bytes>::from("half").with_trailers(pending());
-            Ok::<_, Refusal>(http::Response::new(half))
+            let half = futures_util::stream::once(async {
+                Ok::<_, Infallible>(http_body::Frame::data(bytes::Bytes::from("half")))
+            });
+            let half = StreamBody::new(half.chain(futures_util::stream::pending()));
+            Ok::<_, Refusal>(http::Response::new(Box::pin(half)))
         });
     for _ in 0..2 {
         assert_eq!(breaker.state(), State::Closed);
