@@ -47,7 +47,8 @@
 //!   when the permit is dropped, whatever became of the call: a probe that is cancelled, panics, or is answered
 //!   with a 404 cannot wedge the breaker. One that hangs loses its slot after `probe_lease`.
 //! * **Cancelled is neither good nor bad,** with one exception: a call that had been waiting for longer than
-//!   `slow_after` when it was dropped is a slow *failure*. Otherwise a caller's own timeout would hide an outage.
+//!   `slow_after` when it was dropped is a slow *failure*. Otherwise a caller's own timeout would hide an outage. (The time
+//!   is that of the request's body as well: who uploads slowly and gives up looks like a service that does not answer.)
 //! * **Streams may never end, and bodies may never be read.** A probe counts as soon as good headers and a first
 //!   data frame have come. Where plain HTTP's 2xx headers have come and the body is dropped, that is good news too:
 //!   it counts for the probation, ends a run of failures and enters the window, although the books call the call

@@ -149,8 +149,9 @@ impl RetryBuilder {
         self
     }
 
-    /// How long a call may have taken when its last attempt begins (30 s): a wait that would end later is not
-    /// begun. `None` is no limit but that of the call's own [deadline](crate::CallContext::deadline), which is
+    /// How long a call may have taken when its last wait ends (30 s): one that would end later is not begun. How long
+    /// the service then takes to be ready is not in it; that is bounded by a [`Deadline`](crate::timeout::Deadline) around
+    /// the retry. `None` is no limit but that of the call's own [deadline](crate::CallContext::deadline), which is
     /// obeyed in any case.
     pub fn max_elapsed(mut self, elapsed: impl Into<Option<Duration>>) -> Self {
         self.max_elapsed = elapsed.into();

@@ -30,7 +30,8 @@ pin_project! {
     ///
     /// A limit only ever cuts off *waiting*: a frame that is there goes through, however late it is asked for. The
     /// time of silence runs from the poll that found nothing there, so a reader that takes its time does not make
-    /// an idle sender. The time for the whole body runs from the headers.
+    /// an idle sender. The time for the whole body runs from the headers. It follows that a reader who does not ask is
+    /// never cut off: of a server, a client that does not read is the business of whoever writes to its connection.
     ///
     /// # Cost
     ///
