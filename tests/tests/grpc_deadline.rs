@@ -120,7 +120,7 @@ async fn a_client_sends_on_what_is_left_attempt_by_attempt() {
         EchoClient::with_origin(stack, origin())
     };
 
-    // The attempt's own limit, then what is left of the request's.
+    // What is left of the request's: an attempt's own limit ends with the headers, and is not sent on.
     let request = within(Duration::from_millis(2500), say("hello"));
     let status = client(Duration::from_secs(10))
         .unary(request)
@@ -138,7 +138,7 @@ async fn a_client_sends_on_what_is_left_attempt_by_attempt() {
     let [first, second, third] = millis()[..] else {
         panic!("three attempts")
     };
-    assert_eq!((first, second), (2000, 1800), "2000, and 2500 - 700");
+    assert_eq!((first, second), (2500, 1800), "2500, and 2500 - 700");
     assert!((1095..=1100).contains(&third), "{third}: 2500 - 2 x 700");
 
     // The stack's total is less than what the request would allow.
