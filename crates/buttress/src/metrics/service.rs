@@ -43,7 +43,13 @@ where
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
         let route = || self.protocol.route(&request);
-        let mut token = self.metrics.as_ref().map(|metrics| metrics.start_by(route));
+        let mut token = self.metrics.as_ref().map(|metrics| {
+            if self.protocol.is_route_claimed() {
+                metrics.start_by_claimed(route)
+            } else {
+                metrics.start_by(route)
+            }
+        });
         if let Some(token) = &mut token {
             token.inner_is_running(true);
         }
