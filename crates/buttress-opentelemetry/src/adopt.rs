@@ -4,10 +4,11 @@ use std::{
 };
 
 use buttress::{
-    CallContext, Plain, RequestProtocol,
+    CallContext, Plain,
     context::{Scoped, Trace},
+    trace_id::{Carrier, TraceParent},
 };
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -29,8 +30,31 @@ pub fn current_trace() -> Option<Trace> {
     })
 }
 
-/// Has the layers further in go on with the trace of the SDK's current span. It stands outside of Buttress's own trace-id
-/// layer, and inside of whatever makes that span; where there is no span, it does nothing.
+/// The sender of a request, as the SDK knows it.
+fn remote(sender: TraceParent, state: Option<&str>) -> SpanContext {
+    // One that is none is none here too.
+    let state = state
+        .and_then(|state| state.parse::<TraceState>().ok())
+        .unwrap_or_default();
+    SpanContext::new(
+        TraceId::from(sender.trace_id.get()),
+        SpanId::from(sender.parent_id.get()),
+        TraceFlags::new(sender.flags),
+        true,
+        state,
+    )
+}
+
+/// Has Buttress and the SDK be in one trace. It stands outside of Buttress's own trace-id layer.
+///
+/// * Inside of a span of the SDK's, which another layer has begun for the request, the layers further in go on with its
+///   trace. If that layer makes a span for each request, switch Buttress's off by `spans(false)`, or there are two.
+/// * Where there is none, the span that Buttress makes has the sender of the request for its parent when the SDK exports
+///   it: the `traceparent`, read as strictly as the trace-id layer does. If that layer is not to believe what requests
+///   say (`accept(false)`), leave this one out.
+///
+/// The parent is half of it: by the `Ids` of the feature `sdk` a request without any has its trace-id there too, and every
+/// span its own id, which is what is sent on.
 ///
 /// ```
 /// use buttress::{Http, trace_id::TraceId};
@@ -74,7 +98,7 @@ impl<S, P: Clone> Layer<S> for AdoptLayer<P> {
 impl<S, P, Request> Service<Request> for AdoptService<S, P>
 where
     S: Service<Request>,
-    P: RequestProtocol<Request>,
+    P: Carrier<Request>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -86,6 +110,14 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let Some(trace) = current_trace() else {
+            // The span is made in here, and what is inside of it has that for its parent.
+            let _attached = self.protocol.sending(&request).map(|sender| {
+                let state = self.protocol.field(&request, "tracestate");
+                let sender = remote(sender, state);
+                opentelemetry::Context::current()
+                    .with_remote_span_context(sender)
+                    .attach()
+            });
             return Scoped::new(None, self.inner.call(request));
         };
         let known = self.protocol.context(&request).cloned();

@@ -23,7 +23,12 @@ pub struct Trace {
     // Seldom there, so it is a pointer.
     carried: Option<Arc<Carried>>,
     flags: u8,
+    /// The piece of work that sent the request which is being served, to be known again: in as much as there is room for
+    /// without all of a trace being longer. Zeroes if there is none.
+    sender: Sender,
 }
+
+type Sender = [u8; 7];
 
 /// What came with a trace from outside and goes on as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +59,7 @@ impl Trace {
             parent: None,
             carried: None,
             flags: 0,
+            sender: [0; 7],
         }
     }
 
@@ -116,6 +122,20 @@ impl Trace {
         self
     }
 
+    /// The same in the course of a request that, as it says, was sent by that piece of work.
+    #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+    pub(crate) fn sent_by(mut self, id: NonZeroU128, span: NonZeroU64) -> Self {
+        self.sender = digest(id, span);
+        self
+    }
+
+    /// Whether it was that piece of work which sent the request: so it is said here, and in whatever is done in the
+    /// course of it, whoever has begun that.
+    #[cfg_attr(not(feature = "trace-id"), allow(dead_code))]
+    pub(crate) fn is_sent_by(&self, id: NonZeroU128, span: NonZeroU64) -> bool {
+        self.sender == digest(id, span)
+    }
+
     /// The same with a `tracestate`, which is sent on as it is: see that it is one.
     #[must_use]
     pub fn with_state(mut self, state: impl Into<Box<str>>) -> Self {
@@ -133,6 +153,17 @@ impl Trace {
     fn carried(&mut self) -> &mut Carried {
         Arc::make_mut(self.carried.get_or_insert_default())
     }
+}
+
+/// Never zeroes. The best of a product are its high bits (Knuth, "The Art of Computer Programming", volume 3, 6.4; the
+/// factor is 2⁶⁴ by the golden ratio).
+fn digest(id: NonZeroU128, span: NonZeroU64) -> Sender {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let id = id.get();
+    let id = (id as u64).wrapping_mul(FACTOR) ^ (id >> 64) as u64;
+    let all = (id.wrapping_mul(FACTOR).rotate_left(32) ^ span.get()).wrapping_mul(FACTOR);
+    let [_, sender @ ..] = (all | 0x100).to_le_bytes();
+    sender
 }
 
 impl Default for Trace {

@@ -42,6 +42,13 @@ impl Books {
         self.counts.add(STARTED, 1);
     }
 
+    /// A call that had begun here has turned out to belong into other books.
+    #[cfg(feature = "keyed")]
+    pub(super) fn left(&self) {
+        // One fewer: it is its own addition that is taken back.
+        self.counts.add(STARTED, u64::MAX);
+    }
+
     /// The headers have come and the end has not.
     #[inline]
     pub(super) fn headers_came(&self, nanos: u64) {

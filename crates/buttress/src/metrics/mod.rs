@@ -86,6 +86,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod token;
+#[cfg(feature = "keyed")]
+mod trial;
 
 use account::Account;
 pub(crate) use families::FAMILIES;
@@ -109,7 +111,7 @@ struct Shared {
     name: Name,
     account: Arc<Account>,
     #[cfg(feature = "keyed")]
-    routes: Option<Routes>,
+    routes: Option<Arc<Routes>>,
 }
 
 impl Metrics {
@@ -131,6 +133,11 @@ impl Metrics {
     ///
     /// Books are opened for the first `most` routes, about 8 KiB each, and never closed. Calls by any other route are
     /// counted under `other`, those without one under `unmatched`.
+    ///
+    /// A gRPC method is called what its caller calls it, and whoever makes one up must not get books for it. So there are
+    /// none before a call by it has a message for an answer, or ends well: until then its calls are counted, and in
+    /// flight, under `other`, for ever if each of them fails. That holds for clients too, since a proxy's call what
+    /// they were asked for. The route of HTTP is one that somebody has matched, and has its books from the first call.
     #[cfg(feature = "keyed")]
     #[must_use]
     pub fn by_route(most: usize) -> Self {
@@ -138,7 +145,7 @@ impl Metrics {
         Self {
             shared: Arc::new(Shared {
                 name: Name::default(),
-                routes: Some(Routes::new(most, &account)),
+                routes: Some(Arc::new(Routes::new(most, &account))),
                 account,
             }),
         }
@@ -237,6 +244,19 @@ impl Metrics {
         }
         let _ = route;
         MetricsToken::begin(self.shared.account.clone())
+    }
+
+    /// The same for a route that is what the caller calls it, who may have made it up.
+    #[inline]
+    fn start_by_claimed<'a>(&self, route: impl FnOnce() -> Option<&'a str>) -> MetricsToken {
+        #[cfg(feature = "keyed")]
+        if let Some(routes) = &self.shared.routes {
+            return match routes.claimed(route()) {
+                Ok(account) => MetricsToken::begin(account),
+                Err(route) => MetricsToken::begin_on_trial(routes, route),
+            };
+        }
+        self.start_by(route)
     }
 
     /// Counts one future as a call that begins now, for those without tower.

@@ -44,7 +44,13 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let protocol = self.protocol.for_request(&request);
         let route = || protocol.route(&request);
-        let mut token = self.metrics.as_ref().map(|metrics| metrics.start_by(route));
+        let mut token = self.metrics.as_ref().map(|metrics| {
+            if protocol.is_route_claimed() {
+                metrics.start_by_claimed(route)
+            } else {
+                metrics.start_by(route)
+            }
+        });
         if let Some(token) = &mut token {
             token.inner_is_running(true);
         }

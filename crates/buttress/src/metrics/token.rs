@@ -1,6 +1,8 @@
 use std::{fmt, mem::ManuallyDrop, sync::Arc};
 
 use super::account::Account;
+#[cfg(feature = "keyed")]
+use super::{routes::Routes, trial::Trial};
 use crate::{
     clock::{self, Instant},
     histogram::nanos,
@@ -12,21 +14,54 @@ use crate::{
 #[must_use = "a token that is dropped is a call that was cancelled"]
 pub struct MetricsToken {
     /// Taken when the call has ended.
-    running: Option<Arc<Account>>,
-    began: Instant,
+    running: Option<Running>,
     headers_came: bool,
     inner_is_running: bool,
+}
+
+// The second fits where the first has no values.
+enum Running {
+    Booked {
+        account: Arc<Account>,
+        began: Instant,
+    },
+    #[cfg(feature = "keyed")]
+    OnTrial(Box<Trial>),
 }
 
 impl MetricsToken {
     #[inline]
     pub(super) fn begin(account: Arc<Account>) -> Self {
         account.started();
-        Self {
-            running: Some(account),
+        Self::of(Running::Booked {
+            account,
             began: clock::now(),
+        })
+    }
+
+    /// A call by a route of which it is not known whether there is one.
+    #[cfg(feature = "keyed")]
+    #[cold]
+    pub(super) fn begin_on_trial(routes: &Arc<Routes>, route: &str) -> Self {
+        Self::of(Running::OnTrial(Trial::begin(routes, route, clock::now())))
+    }
+
+    #[inline]
+    fn of(running: Running) -> Self {
+        Self {
+            running: Some(running),
             headers_came: false,
             inner_is_running: false,
+        }
+    }
+
+    /// The route of a call on trial exists.
+    #[cfg(feature = "keyed")]
+    #[inline]
+    fn passed(&mut self) {
+        if let Some(Running::OnTrial(trial)) = &mut self.running {
+            let (account, began) = (trial.passed(), trial.began);
+            self.running = Some(Running::Booked { account, began });
         }
     }
 
@@ -46,22 +81,43 @@ fn nanos_since(began: Instant) -> u64 {
 /// A call that was dropped.
 #[cold]
 #[inline(never)]
-fn end_dropped(account: Arc<Account>, began: Instant, inner_is_running: bool) {
+fn end_dropped(running: Running, inner_is_running: bool) {
     let ending = if inner_is_running {
         Ending::Panicked
     } else {
         Ending::Cancelled
     };
-    account.ended(ending, nanos_since(began));
+    match running {
+        Running::Booked { account, began } => account.ended(ending, nanos_since(began)),
+        #[cfg(feature = "keyed")]
+        Running::OnTrial(trial) => {
+            let nanos = nanos_since(trial.began);
+            trial.ended(ending, nanos, false);
+        }
+    }
 }
 
 impl Token for MetricsToken {
     #[inline]
     fn head(&mut self, _: Head) {
-        if let (Some(account), false) = (&self.running, self.headers_came) {
-            account.headers_came(nanos_since(self.began));
-            self.headers_came = true;
+        match &mut self.running {
+            Some(Running::Booked { account, began }) if !self.headers_came => {
+                account.headers_came(nanos_since(*began));
+            }
+            #[cfg(feature = "keyed")]
+            Some(Running::OnTrial(trial)) if !self.headers_came => {
+                trial.headers_came(nanos_since(trial.began));
+            }
+            _ => return,
         }
+        self.headers_came = true;
+    }
+
+    /// No method that is not there has anything to say.
+    #[cfg(feature = "keyed")]
+    #[inline]
+    fn data(&mut self) {
+        self.passed();
     }
 
     // Always: by a call of it the token would have to be in memory.
@@ -69,13 +125,25 @@ impl Token for MetricsToken {
     fn finish(self, outcome: Outcome) {
         // Once the `Arc` is taken there is nothing left to drop.
         let mut this = ManuallyDrop::new(self);
-        if let Some(account) = this.running.take() {
-            let ending = Ending::of(&outcome);
-            if this.headers_came {
-                account.ended(ending, nanos_since(this.began));
-            } else {
-                account.ended_at_once(ending, nanos_since(this.began));
+        let ending = Ending::of(&outcome);
+        #[cfg(feature = "keyed")]
+        if ending == Ending::Success {
+            this.passed();
+        }
+        match this.running.take() {
+            Some(Running::Booked { account, began }) => {
+                if this.headers_came {
+                    account.ended(ending, nanos_since(began));
+                } else {
+                    account.ended_at_once(ending, nanos_since(began));
+                }
             }
+            #[cfg(feature = "keyed")]
+            Some(Running::OnTrial(trial)) => {
+                let nanos = nanos_since(trial.began);
+                trial.ended(ending, nanos, true);
+            }
+            None => {}
         }
     }
 }
@@ -83,8 +151,8 @@ impl Token for MetricsToken {
 impl Drop for MetricsToken {
     #[inline]
     fn drop(&mut self) {
-        if let Some(account) = self.running.take() {
-            end_dropped(account, self.began, self.inner_is_running);
+        if let Some(running) = self.running.take() {
+            end_dropped(running, self.inner_is_running);
         }
     }
 }
@@ -92,7 +160,6 @@ impl Drop for MetricsToken {
 impl fmt::Debug for MetricsToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricsToken")
-            .field("began", &self.began)
             .field("headers_came", &self.headers_came)
             .finish_non_exhaustive()
     }

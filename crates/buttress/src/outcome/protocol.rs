@@ -129,6 +129,12 @@ pub trait RequestProtocol<Request> {
     /// A name for the kind of request that has few values: a gRPC method, a matched route. Never a raw path.
     fn route<'a>(&self, request: &'a Request) -> Option<&'a str>;
 
+    /// Whether the [route](Self::route) is what the caller calls it, such as a gRPC method, whose name is the path that
+    /// was asked for, and not what somebody here has found to be there. Then whoever calls may make up any number of them.
+    fn is_route_claimed(&self) -> bool {
+        false
+    }
+
     /// What the request says under that name, in lower case, beside its content: a header of HTTP, metadata of gRPC.
     /// `None` also where that is no text.
     fn field<'a>(&self, request: &'a Request, name: &str) -> Option<&'a str> {

@@ -76,11 +76,15 @@
 //!
 //! # Beside OpenTelemetry
 //!
-//! This layer reads and writes ids; it exports nothing, and does not know the OpenTelemetry SDK. Where
-//! `tracing-opentelemetry` is in use, let one of the two do each thing:
+//! This layer reads and writes ids; it exports nothing, and does not know the OpenTelemetry SDK. `tracing-opentelemetry`
+//! exports the spans here as it does any, and by itself in a trace of its own, whatever a request says. With two things of
+//! `buttress-opentelemetry` it is the same trace, and the same spans:
 //!
-//! * The spans here become spans there by themselves. If another layer makes one a request already, switch these off
-//!   by [`spans(false)`](TraceIdBuilder::spans).
+//! * Its `AdoptLayer`, outside of this layer, tells the SDK who sent a request, and this layer which span the SDK is in.
+//! * Its `Ids` are what the SDK's provider takes its ids from: then they are those here. What is sent on is then the id of
+//!   an `attempt`, so export these too, which are at `DEBUG`.
+//! * If another layer makes a span for each request already, switch those here off by
+//!   [`spans(false)`](TraceIdBuilder::spans), or there are two.
 //! * A `traceparent` that somebody further out has written into a request that goes out is left as it is, and the call
 //!   takes its trace-id. Only what came in with the request that is being served, handed on as a proxy does, is
 //!   written anew. Where the other layer stands further in, switch this one off by
@@ -94,6 +98,7 @@
 //! written; both headers of an attempt are in one allocation. Nothing grows.
 
 mod attempt;
+mod beginning;
 mod body;
 mod builder;
 mod carrier;
@@ -117,6 +122,7 @@ mod task;
 mod wire;
 
 pub use attempt::{AttemptFuture, AttemptLayer, AttemptService};
+pub use beginning::beginning;
 pub use body::TraceBody;
 pub use builder::TraceIdBuilder;
 pub use carrier::{Answer, Carrier, Received};

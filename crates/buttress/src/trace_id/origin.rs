@@ -129,6 +129,11 @@ impl TraceId {
         } else {
             self.begin()
         };
+        // It may be gone on with by another layer further out: what is in the request is the sender's all the same.
+        let trace = match received.parent {
+            Some(sender) => trace.sent_by(sender.trace_id, sender.parent_id),
+            None => trace,
+        };
         match received.request_id {
             Some(id) if *id.as_bytes() != hex::of_128(trace.id().get()) => trace.with_request_id(id),
             _ => trace,
@@ -166,8 +171,8 @@ impl TraceId {
 
 /// Who wrote the `traceparent` that a request has when it goes out.
 pub(super) enum Whose {
-    /// Nobody, or it is what came in with the request that is being served, handed on as a proxy does. Then it is ours
-    /// to write.
+    /// Nobody, or it is what came in with the request that is being served, handed on as a proxy does, through however
+    /// many layers. Then it is ours to write.
     Ours,
     /// Somebody who knows of a piece of work inside of ours.
     Theirs(TraceParent),
@@ -176,16 +181,12 @@ pub(super) enum Whose {
 pub(super) fn whose(sent: Option<TraceParent>, known: Option<&Trace>) -> Whose {
     match (sent, known) {
         (None, _) => Whose::Ours,
-        (Some(sent), Some(known)) if sent.came_with(known) => Whose::Ours,
+        (Some(sent), Some(known)) if known.is_sent_by(sent.trace_id, sent.parent_id) => Whose::Ours,
         (Some(sent), _) => Whose::Theirs(sent),
     }
 }
 
 impl TraceParent {
-    fn came_with(&self, trace: &Trace) -> bool {
-        self.trace_id == trace.id() && Some(self.parent_id) == trace.parent()
-    }
-
     /// The sender's own place.
     fn into_trace(self) -> Trace {
         Trace::of(self.trace_id, self.parent_id).with_flags(self.flags)

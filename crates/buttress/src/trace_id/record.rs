@@ -8,7 +8,7 @@ use tracing::{
     level_filters::LevelFilter,
 };
 
-use super::{Answer, Id, hex};
+use super::{Answer, Id, beginning, hex};
 use crate::{
     clock::{self, Instant},
     context::{Tally, Trace},
@@ -129,6 +129,9 @@ impl TraceToken {
         let logs = call.logs && is_logged(call.inbound);
         if span.is_disabled() && !logs {
             return None;
+        }
+        if !span.is_disabled() {
+            beginning::begin(&span, call.trace);
         }
         Some(Self(Box::new(Record {
             span,

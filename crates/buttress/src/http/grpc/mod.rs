@@ -218,6 +218,12 @@ impl<B, C> RequestProtocol<http::Request<B>> for Grpc<C> {
         Ok(())
     }
 
+    /// Always: whether there is such a method, its service knows.
+    #[inline]
+    fn is_route_claimed(&self) -> bool {
+        true
+    }
+
     fn route<'a>(&self, request: &'a http::Request<B>) -> Option<&'a str> {
         let path = request.uri().path();
         let (service, method) = path.strip_prefix('/')?.split_once('/')?;

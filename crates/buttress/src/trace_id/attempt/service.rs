@@ -8,7 +8,7 @@ use crate::{
     context::{self, CallContext, Trace},
     outcome::Plain,
     trace_id::{
-        Carrier, Id, TraceId,
+        Carrier, Id, TraceId, beginning,
         origin::{Whose, whose},
         record::{SpanId, TRACE},
     },
@@ -126,7 +126,7 @@ where
 {
     let current = CallContext::current();
     let context = protocol.context(request).or(current.as_ref());
-    tracing::debug_span!(
+    let span = tracing::debug_span!(
         target: TRACE,
         "attempt",
         otel.kind = "client",
@@ -134,5 +134,7 @@ where
         span_id = %SpanId(trace.span()),
         parent_id = trace.parent().map(|id| tracing::field::display(SpanId(id))),
         attempt = context.map_or(1, CallContext::attempt),
-    )
+    );
+    beginning::begin(&span, trace);
+    span
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     CallContext, Error, Grpc, Http, Rejected, RejectionKind,
     http::RespondLayer,
-    trace_id::{Id, TraceId},
+    trace_id::{self, Id, TraceId},
 };
 
 type Refusable = Error<Infallible>;
@@ -86,6 +86,40 @@ async fn one_line_a_call_when_its_body_has_ended() {
         ("latency_ms", "50.0"),
     ] {
         assert_eq!(span.get(field), value, "{field}");
+    }
+}
+
+/// Somebody who exports them begins his own then, and at no other time may take these ids.
+#[tokio::test]
+async fn the_ids_of_a_span_are_told_when_it_is_entered_first() {
+    let log = Log::down_to(Level::DEBUG);
+    let _default = tracing::subscriber::set_default(log.clone());
+    let trace = named("api");
+    let client = ServiceBuilder::new()
+        .layer(trace.layer_for(Http::new()))
+        .layer(trace.attempt_layer_for(Http::new()))
+        .service(service_fn(async |_: Request<()>| {
+            assert!(trace_id::beginning().is_none());
+            tokio::task::yield_now().await;
+            Ok::<_, Refusable>(Response::new(Full::<Bytes>::default()))
+        }));
+    let inbound = trace.layer_for(Http::new()).inbound();
+    inbound.layer(client).call(Request::new(())).await.expect("well");
+    for name in ["request", "call", "attempt"] {
+        let span = log.span(name);
+        let entered = log.entered.lock().expect("no panic under it").clone();
+        let mut told = entered
+            .into_iter()
+            .filter(|(id, _)| *id == span.id)
+            .map(|(_, told)| told);
+        let first = told.next().flatten().expect("at the first time");
+        assert_eq!(span.get("trace_id"), Id::from(first.id()).to_string());
+        assert_eq!(span.get("span_id"), format!("{:016x}", first.span()));
+        let again: Vec<_> = told.collect();
+        assert!(
+            again.len() > 1 && again.iter().all(Option::is_none),
+            "{name}: {again:?}"
+        );
     }
 }
 

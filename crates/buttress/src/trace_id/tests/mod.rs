@@ -27,6 +27,8 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
+use crate::context::Trace;
+
 /// Keeps every span and event under its targets, by default ours, down to a level.
 #[derive(Clone)]
 struct Log {
@@ -34,6 +36,8 @@ struct Log {
     level: Level,
     seen: Arc<Mutex<Vec<Entry>>>,
     inside: Arc<Mutex<Vec<u64>>>,
+    /// Which span was entered, and what an exporter was told then.
+    entered: Arc<Mutex<Vec<(u64, Option<Trace>)>>>,
     last: Arc<AtomicU64>,
 }
 
@@ -76,6 +80,7 @@ impl Log {
             level,
             seen: Arc::default(),
             inside: Arc::default(),
+            entered: Arc::default(),
             last: Arc::default(),
         }
     }
@@ -186,6 +191,10 @@ impl Subscriber for Log {
     }
 
     fn enter(&self, span: &Id) {
+        self.entered
+            .lock()
+            .expect("no panic under it")
+            .push((span.into_u64(), super::beginning()));
         self.inside
             .lock()
             .expect("no panic under it")

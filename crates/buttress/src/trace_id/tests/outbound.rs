@@ -163,6 +163,15 @@ async fn what_another_tracer_has_written_stays() {
     }
 }
 
+/// What a proxy is sent, by a caller at [`GOOD`].
+fn handed_on() -> Request<Full<Bytes>> {
+    let mut request = request();
+    let headers = request.headers_mut();
+    headers.insert("traceparent", GOOD.parse().expect("valid"));
+    headers.insert("tracestate", "a=1".parse().expect("valid"));
+    request
+}
+
 #[tokio::test]
 async fn a_proxy_writes_anew_what_it_was_sent() {
     let trace = TraceId::w3c();
@@ -171,24 +180,58 @@ async fn a_proxy_writes_anew_what_it_was_sent() {
         .layer(trace.layer_for(Http::new()))
         .layer(trace.attempt_layer_for(Http::new()))
         .service(transport);
-    let mut proxy = trace.layer_for(Http::new()).inbound().layer(client);
-    let mut request = request();
-    request
-        .headers_mut()
-        .insert("traceparent", GOOD.parse().expect("valid"));
-    request
-        .headers_mut()
-        .insert("tracestate", "a=1".parse().expect("valid"));
-    proxy.call(request).await.expect("an answer");
-    let [parent] = parents(&sent)[..] else {
-        panic!("one")
-    };
-    assert_eq!(
-        format!("{:032x}", parent.trace_id),
-        "4bf92f3577b34da6a3ce929d0e0e4736"
-    );
-    assert_ne!(format!("{:016x}", parent.parent_id), "00f067aa0ba902b7");
-    assert_eq!(sent.lock().expect("no panic")[0]["tracestate"], "a=1");
+    let inbound = || trace.layer_for(Http::new()).inbound();
+    let mut route = inbound().layer(client.clone());
+    route.call(handed_on()).await.expect("an answer");
+    // A router's stack around that of a route.
+    let mut router = inbound().layer(route.clone());
+    router.call(handed_on()).await.expect("an answer");
+    // Another tracer has begun a piece of work for the request, in the caller's trace or in one of its own.
+    let caller = TraceParent::parse(GOOD.as_bytes()).expect("valid");
+    for id in [caller.trace_id, Trace::new().id()] {
+        let theirs = Trace::of(id, Trace::new().span()).with_state("a=1");
+        let mut request = handed_on();
+        request.extensions_mut().insert(within(&theirs));
+        route.call(request).await.expect("an answer");
+        assert_eq!(parents(&sent).pop().map(|p| p.trace_id), Some(id));
+    }
+    let parents = parents(&sent);
+    assert_eq!(parents.len(), 4);
+    assert!(parents.iter().all(|p| p.parent_id != caller.parent_id));
+    assert!(parents[..3].iter().all(|p| p.trace_id == caller.trace_id));
+    let sent = sent.lock().expect("no panic");
+    assert!(sent.iter().all(|headers| headers["tracestate"] == "a=1"));
+}
+
+/// Of another trace, or of another piece of work in this one.
+#[tokio::test]
+async fn what_a_tracer_in_a_proxy_has_written_stays() {
+    let trace = TraceId::w3c();
+    let (sent, transport) = transport(&[200]);
+    let client = ServiceBuilder::new()
+        .layer(trace.layer_for(Http::new()))
+        .layer(trace.attempt_layer_for(Http::new()))
+        .service(transport);
+    for theirs in [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-80f067aa0ba902b7-01",
+    ] {
+        let client = client.clone();
+        let tracer = service_fn(move |mut request: Request<Full<Bytes>>| {
+            let theirs = theirs.parse().expect("valid");
+            request.headers_mut().insert("traceparent", theirs);
+            client.clone().oneshot(request)
+        });
+        let inbound = trace.layer_for(Http::new()).inbound();
+        inbound
+            .layer(tracer)
+            .oneshot(handed_on())
+            .await
+            .expect("an answer");
+        let sent = sent.lock().expect("no panic").pop().expect("one");
+        assert_eq!(sent["traceparent"], theirs);
+    }
 }
 
 #[tokio::test]
