@@ -1,6 +1,12 @@
 //! The configuration file, and everything that can be wrong with it, said at once.
 
-use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
+use std::{
+    fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+};
 
 use buttress::{
     ConfigError, Http,
@@ -89,11 +95,13 @@ impl Config {
             route.parse::<Route>("a pattern of paths, as in \"/books/{id}\" or \"/files/{*rest}\"")
         });
         for (i, address) in read.iter().flat_map(Upstream::addresses).enumerate() {
-            if listen.is_some_and(|listen| address.as_str().parse() == Ok(listen)) {
+            if let Some(listen) = listen.filter(|listen| leads_to(address, *listen)) {
                 root.accept::<()>(Err(ConfigError::one(
                     format!("upstream.endpoints[{i}]"),
                     format!("http://{address}"),
-                    "another address than `listen`: every request would go round in circles",
+                    format!(
+                        "another address than `listen`, {listen}: every request would go round in circles"
+                    ),
                 )));
             }
         }
@@ -107,6 +115,27 @@ impl Config {
             routes: routes.into_iter().flatten().collect(),
             policies,
         })
+    }
+}
+
+/// Whether what is sent to that address comes in at `listen`, as far as can be told without asking for names. What
+/// cannot, the proxy finds out by `Via`.
+fn leads_to(address: &Authority, listen: SocketAddr) -> bool {
+    // Port 0 takes another.
+    if listen.port() == 0 || address.port_u16().unwrap_or(80) != listen.port() {
+        return false;
+    }
+    let listen = listen.ip().to_canonical();
+    let host = address.host().trim_start_matches('[').trim_end_matches(']');
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    // What "localhost" is, and where those end who call 0.0.0.0; who listens there hears all of this machine.
+    let here = listen.is_unspecified() || listen == Ipv4Addr::LOCALHOST || listen == Ipv6Addr::LOCALHOST;
+    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if ip.is_unspecified() || listen.is_unspecified() => {
+            here && (ip.is_unspecified() || ip.is_loopback())
+        }
+        Ok(ip) => ip == listen,
+        Err(_) => here && (host == "localhost" || host.ends_with(".localhost")),
     }
 }
 
@@ -524,7 +553,52 @@ mod tests {
     #[test]
     fn a_gateway_does_not_call_itself() {
         let text = "listen = \"127.0.0.1:8080\"\n[upstream]\nendpoints = [\"http://127.0.0.1:8080\"]";
-        assert!(problems(text).starts_with("upstream.endpoints[0]: found http://127.0.0.1:8080"));
+        assert_eq!(
+            problems(text),
+            "upstream.endpoints[0]: found http://127.0.0.1:8080, expected another address than `listen`, \
+             127.0.0.1:8080: every request would go round in circles"
+        );
+    }
+
+    #[test]
+    fn a_gateway_does_not_call_itself_by_another_name() {
+        let leads = |listen: &str, endpoint: &str| {
+            let listen = listen.parse().expect("an address");
+            leads_to(
+                &endpoint.parse::<Endpoint>().expect("an endpoint").authority,
+                listen,
+            )
+        };
+        for (listen, endpoint) in [
+            ("0.0.0.0:18081", "http://127.0.0.1:18081"),
+            ("0.0.0.0:18081", "http://127.1.2.3:18081"),
+            ("0.0.0.0:18081", "http://localhost:18081"),
+            ("0.0.0.0:80", "http://LocalHost."),
+            ("0.0.0.0:80", "http://gateway.localhost"),
+            ("[::]:18081", "http://127.0.0.1:18081"),
+            ("[::]:18081", "http://[::1]:18081"),
+            ("[::]:18081", "http://[::ffff:127.0.0.1]:18081"),
+            ("127.0.0.1:18081", "http://0.0.0.0:18081"),
+            ("127.0.0.1:18081", "http://localhost:18081"),
+            ("127.0.0.1:18081", "http://[::ffff:127.0.0.1]:18081"),
+            ("[::1]:18081", "http://[::]:18081"),
+            ("192.0.2.7:18081", "http://192.0.2.7:18081"),
+        ] {
+            assert!(leads(listen, endpoint), "{listen} {endpoint}");
+        }
+        for (listen, endpoint) in [
+            ("0.0.0.0:18081", "http://127.0.0.1:18082"),
+            ("0.0.0.0:18081", "http://192.0.2.7:18081"),
+            ("0.0.0.0:18081", "http://books.example:18081"),
+            ("0.0.0.0:0", "http://127.0.0.1:18081"),
+            ("127.0.0.1:18081", "http://127.0.0.2:18081"),
+            ("127.0.0.2:18081", "http://localhost:18081"),
+            ("127.0.0.1:18081", "http://[::1]:18081"),
+            ("192.0.2.7:18081", "http://127.0.0.1:18081"),
+            ("192.0.2.7:18081", "http://localhost:18081"),
+        ] {
+            assert!(!leads(listen, endpoint), "{listen} {endpoint}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod endpoints;
 mod gateway;
 mod headers;
 mod proxy;
+mod pseudonym;
 mod routes;
 mod server;
 mod signals;
