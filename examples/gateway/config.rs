@@ -13,7 +13,7 @@ use buttress::{
     config::{self, Section},
     rate_limit::RateLimiter,
     stack::ClientConfig,
-    value::Table,
+    value::{Table, Value},
 };
 use http::uri::{Authority, Scheme, Uri};
 
@@ -59,7 +59,7 @@ impl Config {
 
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Self, LoadError> {
-        let table: Table = toml::from_str(text).map_err(LoadError::Syntax)?;
+        let table: Table = toml::from_str(text).map_err(|error| LoadError::syntax(text, &error))?;
         config::read(&table, Self::read)
             .and_then(|config| config.ok_or_else(|| ConfigError::one("listen", "nothing", "a value")))
             .map_err(LoadError::Invalid)
@@ -139,10 +139,12 @@ fn leads_to(address: &Authority, listen: SocketAddr) -> bool {
     }
 }
 
-/// A token that cannot be used is a problem, but none that is worth printing it.
+/// A token that cannot be used is a problem, but none that is worth printing it, whatever it is.
 fn read_token(root: &mut Section<'_, '_>, admin: bool) -> Option<AdminToken> {
-    let token = root.text("admin_token")?;
     let problem = |found, allowed| Err(ConfigError::one("admin_token", found, allowed));
+    let Value::Text(token) = root.setting("admin_token")?.value() else {
+        return root.accept(problem("what is no text", "a secret in quotes"));
+    };
     let checked = if token.is_empty() {
         problem("\"\"", "a secret, or no such key for no drills")
     } else if !token.bytes().all(|b| b.is_ascii_graphic()) {
@@ -272,17 +274,39 @@ impl fmt::Display for Endpoint {
 pub(crate) enum LoadError {
     /// The file cannot be read.
     Unreadable(io::Error),
-    /// It is no TOML.
-    Syntax(toml::de::Error),
+    /// It is no TOML: what is wrong, and where. toml's own error shows the line, and there may be a token in it.
+    Syntax {
+        line: usize,
+        column: usize,
+        message: String,
+    },
     /// It says what makes no sense.
     Invalid(ConfigError),
+}
+
+impl LoadError {
+    fn syntax(text: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let before = before.unwrap_or_default();
+        let (above, line) = before.rsplit_once('\n').unwrap_or(("", before));
+        let has_above = before.len() > line.len();
+        Self::Syntax {
+            line: above.matches('\n').count() + usize::from(has_above) + 1,
+            column: line.chars().count() + 1,
+            message: error.message().to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
-            Self::Syntax(error) => write!(f, "{}", error.to_string().trim_end()),
+            Self::Syntax {
+                line,
+                column,
+                message,
+            } => write!(f, "it is no TOML at line {line}, column {column}: {message}"),
             Self::Invalid(error) => {
                 match error.problems().len() + error.omitted() {
                     1 => f.write_str("1 problem")?,
@@ -619,8 +643,54 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_shown_with_its_line() {
-        let text = problems("listen = \"127.0.0.1:1\"\n[upstream\n");
-        assert!(text.contains("line 2"), "{text}");
+    fn a_token_that_is_no_text_is_not_printed() {
+        for token in [
+            "123456789",
+            "-12345678.9",
+            "[\"123456789\"]",
+            "{ a = \"123456789\" }",
+        ] {
+            let said = problems(&format!(
+                "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadmin_token = {token}\n\
+                 [upstream]\nendpoints = [\"http://a\"]"
+            ));
+            let expected = "admin_token: found what is no text, expected a secret in quotes";
+            assert_eq!(said, expected, "{token}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_what_is_no_toml_is_not_printed() {
+        for token in [
+            "\"secret",
+            "'secret",
+            "secret",
+            "\"secret\"\nadmin_token = \"secret\"",
+            "\"\"\"\nsecret\n",
+            "\"sec\\qret secret\"",
+            "\"secret\" \"secret\"",
+            "{ a = \"secret\"",
+            "0secret",
+            "[\"secret\"",
+        ] {
+            let error = Config::parse(&format!("listen = \"127.0.0.1:1\"\nadmin_token = {token}"));
+            let error = error.expect_err("no TOML");
+            assert!(matches!(error, LoadError::Syntax { .. }), "{token}: {error}");
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("secret") && !said.contains("qret"), "{said}");
+            assert!(said.contains("line "), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_named_with_its_place() {
+        for (text, place) in [
+            ("listen = \"127.0.0.1:1\"\n[upstream\n", "line 2, column 10: "),
+            ("listen == 1", "line 1, column 9: "),
+            ("\n\n\"é\" = = 1\n", "line 3, column 7: "),
+        ] {
+            let said = problems(text);
+            assert!(said.starts_with(&format!("it is no TOML at {place}")), "{said}");
+        }
     }
 }
