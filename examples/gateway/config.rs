@@ -498,6 +498,28 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_checks_that_no_request_can_have_is_named() {
+        let pool = "[{ name = \"a\", url = \"http://h:1\" }]";
+        for (endpoints, path) in [
+            (pool, "/a b"),
+            (pool, "/<id>"),
+            (pool, "/healthz#now"),
+            // Also where the endpoints are no good.
+            ("[{ name = \"a\", url = \"h:1\" }, 2]", "/a b"),
+            ("[2]", "/a b"),
+        ] {
+            let said = problems(&format!(
+                "listen = \"127.0.0.1:8080\"\n[upstream]\nendpoints = {endpoints}\n[health_check]\npath = \"{path}\""
+            ));
+            let problem = format!(
+                "health_check.path: found \"{path}\", expected a path as a request has it, where a blank is %20 and \
+                 there is no #"
+            );
+            assert!(said.contains(&problem), "{problem}\nin\n{said}");
+        }
+    }
+
+    #[test]
     fn an_absent_section_is_a_policy_that_is_off() {
         let text = "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [\"http://localhost:9001/\"]";
         let config = Config::parse(text).expect("valid");

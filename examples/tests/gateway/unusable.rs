@@ -105,3 +105,16 @@ fn a_port_that_is_taken_is_named() {
         "{text}"
     );
 }
+
+#[test]
+fn a_path_of_checks_that_no_request_can_have_is_found_when_the_file_is_read() {
+    let (code, text) = refusal_of(
+        "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [{ name = \"a\", url = \"http://127.0.0.1:1\" }]\n\
+         [health_check]\npath = \"/a b\"\n",
+    );
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("health_check.path: found \"/a b\", expected a path as a request has it"),
+        "{text}"
+    );
+}
