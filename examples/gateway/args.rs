@@ -6,7 +6,7 @@ pub(crate) const USAGE: &str = "\
 A reverse proxy behind Buttress: a circuit breaker, panic recovery, and books that add up.
 
 Usage: gateway --config FILE     run with that file
-       gateway [--serve]         no file: a demonstration on loopback, about 25 seconds
+       gateway [--serve]         no file: a demonstration on loopback, about half a minute
 
 Options:
   --config FILE   the configuration, in TOML; see examples/gateway/gateway.toml
