@@ -1,6 +1,12 @@
 //! The service in front of the accounts.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -34,7 +40,10 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, layer::util::Identity};
 
-use crate::account::{self, Account};
+use crate::{
+    account::{self, Account},
+    provider::IDEMPOTENCY_KEY,
+};
 
 /// A longer request is none.
 const LONGEST: usize = 1 << 20;
@@ -116,8 +125,7 @@ async fn message(State(service): State<Arc<Service>>, request: Request<Body>) ->
     *request.uri_mut() = http::Uri::from_static("/v1/messages");
     request.headers_mut().insert(CONTENT_TYPE, json);
     // A failed POST may go to another account only with this. The provider has not answered it, or has said no.
-    let key = HeaderValue::from_static("of this call alone");
-    request.headers_mut().insert("idempotency-key", key);
+    request.headers_mut().insert(&IDEMPOTENCY_KEY, key_of_a_call());
     match service.client.clone().oneshot(request).await {
         Ok(response) => response
             .map(|body| Body::new(body.map_err(BoxError::from)))
@@ -129,6 +137,15 @@ async fn message(State(service): State<Arc<Service>>, request: Request<Body>) ->
             "The provider cannot be reached.",
         ),
     }
+}
+
+/// One for each call, and the same for all its attempts: to who finds a key again a message is one that it has answered.
+fn key_of_a_call() -> HeaderValue {
+    // Std's keys for hashing are random, and no two `RandomState`s have the same.
+    let half = || RandomState::new().hash_one(IDEMPOTENCY_KEY.as_str());
+    let key = HeaderValue::try_from(format!("{:016x}{:016x}", half(), half()));
+    // Hexadecimal digits are always a value.
+    key.unwrap_or(HeaderValue::from_static(""))
 }
 
 /// What a policy refused: 503 with `Retry-After` where no account is left.
@@ -183,5 +200,62 @@ async fn drill(State(service): State<Arc<Service>>, Path((name, drill)): Path<(S
             }
             Err(error) => refusal(StatusCode::CONFLICT, "refused", &error.to_string()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::{HashMap, HashSet},
+        sync::Mutex,
+    };
+
+    use http::{HeaderMap, uri::Authority};
+
+    use super::*;
+
+    /// Which keys, and how often, each message came with.
+    type Seen = Arc<Mutex<HashMap<String, Vec<String>>>>;
+
+    /// Fails each message once.
+    async fn provider(State(seen): State<Seen>, headers: HeaderMap, message: String) -> StatusCode {
+        let key = headers[&IDEMPOTENCY_KEY].to_str().expect("a text").to_owned();
+        let mut seen = seen.lock().expect("no panic");
+        let keys = seen.entry(message).or_default();
+        keys.push(key);
+        match keys.len() {
+            1 => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::OK,
+        }
+    }
+
+    #[tokio::test]
+    async fn two_messages_have_two_keys_and_the_attempts_of_one_have_one() {
+        let seen = Seen::default();
+        let routes = Router::new()
+            .route("/v1/messages", post(provider))
+            .with_state(seen.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        tokio::spawn(async { axum::serve(listener, routes).await });
+        let address: Authority = address.parse().expect("an authority");
+        let account = |key| Account::new(address.clone(), key).expect("a key");
+        let accounts = ["ada", "bob", "cyd"].map(|name| Endpoint::new(name, account(name)));
+        let service = Arc::new(Service::new(accounts).expect("a service"));
+        for text in ["one", "two"] {
+            let request = Request::new(Body::from(text));
+            assert_eq!(
+                message(State(service.clone()), request).await.status(),
+                200,
+                "{text}"
+            );
+        }
+
+        let seen = seen.lock().expect("no panic");
+        let of = |text: &str| seen[text].iter().collect::<HashSet<_>>();
+        let (one, two) = (of("one"), of("two"));
+        assert_eq!((seen["one"].len(), seen["two"].len()), (2, 2), "{seen:?}");
+        assert_eq!((one.len(), two.len()), (1, 1), "{seen:?}");
+        assert!(one.is_disjoint(&two), "{seen:?}");
     }
 }

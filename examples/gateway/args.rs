@@ -3,10 +3,11 @@
 use std::{ffi::OsString, path::PathBuf};
 
 pub(crate) const USAGE: &str = "\
-A reverse proxy behind Buttress: a circuit breaker, panic recovery, and books that add up.
+A reverse proxy behind Buttress: one endpoint or a pool of them, circuit breakers, retries, hedges, time limits, a rate
+limit, a priority queue, fallbacks, trace-ids, panic recovery, and books that add up.
 
 Usage: gateway --config FILE     run with that file
-       gateway [--serve]         no file: a demonstration on loopback, about 25 seconds
+       gateway [--serve]         no file: a demonstration on loopback, about half a minute
 
 Options:
   --config FILE   the configuration, in TOML; see examples/gateway/gateway.toml

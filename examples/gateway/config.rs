@@ -1,13 +1,19 @@
 //! The configuration file, and everything that can be wrong with it, said at once.
 
-use std::{fmt, fs, io, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
+use std::{
+    fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+};
 
 use buttress::{
     ConfigError, Http,
     config::{self, Section},
     rate_limit::RateLimiter,
     stack::ClientConfig,
-    value::Table,
+    value::{Table, Value},
 };
 use http::uri::{Authority, Scheme, Uri};
 
@@ -53,7 +59,7 @@ impl Config {
 
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Self, LoadError> {
-        let table: Table = toml::from_str(text).map_err(LoadError::Syntax)?;
+        let table: Table = toml::from_str(text).map_err(|error| LoadError::syntax(text, &error))?;
         config::read(&table, Self::read)
             .and_then(|config| config.ok_or_else(|| ConfigError::one("listen", "nothing", "a value")))
             .map_err(LoadError::Invalid)
@@ -89,11 +95,13 @@ impl Config {
             route.parse::<Route>("a pattern of paths, as in \"/books/{id}\" or \"/files/{*rest}\"")
         });
         for (i, address) in read.iter().flat_map(Upstream::addresses).enumerate() {
-            if listen.is_some_and(|listen| address.as_str().parse() == Ok(listen)) {
+            if let Some(listen) = listen.filter(|listen| leads_to(address, *listen)) {
                 root.accept::<()>(Err(ConfigError::one(
                     format!("upstream.endpoints[{i}]"),
                     format!("http://{address}"),
-                    "another address than `listen`: every request would go round in circles",
+                    format!(
+                        "another address than `listen`, {listen}: every request would go round in circles"
+                    ),
                 )));
             }
         }
@@ -110,10 +118,33 @@ impl Config {
     }
 }
 
-/// A token that cannot be used is a problem, but none that is worth printing it.
+/// Whether what is sent to that address comes in at `listen`, as far as can be told without asking for names. What
+/// cannot, the proxy finds out by `Via`.
+fn leads_to(address: &Authority, listen: SocketAddr) -> bool {
+    // Port 0 takes another.
+    if listen.port() == 0 || address.port_u16().unwrap_or(80) != listen.port() {
+        return false;
+    }
+    let listen = listen.ip().to_canonical();
+    let host = address.host().trim_start_matches('[').trim_end_matches(']');
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    // What "localhost" is, and where those end who call 0.0.0.0; who listens there hears all of this machine.
+    let here = listen.is_unspecified() || listen == Ipv4Addr::LOCALHOST || listen == Ipv6Addr::LOCALHOST;
+    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if ip.is_unspecified() || listen.is_unspecified() => {
+            here && (ip.is_unspecified() || ip.is_loopback())
+        }
+        Ok(ip) => ip == listen,
+        Err(_) => here && (host == "localhost" || host.ends_with(".localhost")),
+    }
+}
+
+/// A token that cannot be used is a problem, but none that is worth printing it, whatever it is.
 fn read_token(root: &mut Section<'_, '_>, admin: bool) -> Option<AdminToken> {
-    let token = root.text("admin_token")?;
     let problem = |found, allowed| Err(ConfigError::one("admin_token", found, allowed));
+    let Value::Text(token) = root.setting("admin_token")?.value() else {
+        return root.accept(problem("what is no text", "a secret in quotes"));
+    };
     let checked = if token.is_empty() {
         problem("\"\"", "a secret, or no such key for no drills")
     } else if !token.bytes().all(|b| b.is_ascii_graphic()) {
@@ -243,17 +274,39 @@ impl fmt::Display for Endpoint {
 pub(crate) enum LoadError {
     /// The file cannot be read.
     Unreadable(io::Error),
-    /// It is no TOML.
-    Syntax(toml::de::Error),
+    /// It is no TOML: what is wrong, and where. toml's own error shows the line, and there may be a token in it.
+    Syntax {
+        line: usize,
+        column: usize,
+        message: String,
+    },
     /// It says what makes no sense.
     Invalid(ConfigError),
+}
+
+impl LoadError {
+    fn syntax(text: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let before = before.unwrap_or_default();
+        let (above, line) = before.rsplit_once('\n').unwrap_or(("", before));
+        let has_above = before.len() > line.len();
+        Self::Syntax {
+            line: above.matches('\n').count() + usize::from(has_above) + 1,
+            column: line.chars().count() + 1,
+            message: error.message().to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
-            Self::Syntax(error) => write!(f, "{}", error.to_string().trim_end()),
+            Self::Syntax {
+                line,
+                column,
+                message,
+            } => write!(f, "it is no TOML at line {line}, column {column}: {message}"),
             Self::Invalid(error) => {
                 match error.problems().len() + error.omitted() {
                     1 => f.write_str("1 problem")?,
@@ -445,6 +498,28 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_checks_that_no_request_can_have_is_named() {
+        let pool = "[{ name = \"a\", url = \"http://h:1\" }]";
+        for (endpoints, path) in [
+            (pool, "/a b"),
+            (pool, "/<id>"),
+            (pool, "/healthz#now"),
+            // Also where the endpoints are no good.
+            ("[{ name = \"a\", url = \"h:1\" }, 2]", "/a b"),
+            ("[2]", "/a b"),
+        ] {
+            let said = problems(&format!(
+                "listen = \"127.0.0.1:8080\"\n[upstream]\nendpoints = {endpoints}\n[health_check]\npath = \"{path}\""
+            ));
+            let problem = format!(
+                "health_check.path: found \"{path}\", expected a path as a request has it, where a blank is %20 and \
+                 there is no #"
+            );
+            assert!(said.contains(&problem), "{problem}\nin\n{said}");
+        }
+    }
+
+    #[test]
     fn an_absent_section_is_a_policy_that_is_off() {
         let text = "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [\"http://localhost:9001/\"]";
         let config = Config::parse(text).expect("valid");
@@ -524,7 +599,52 @@ mod tests {
     #[test]
     fn a_gateway_does_not_call_itself() {
         let text = "listen = \"127.0.0.1:8080\"\n[upstream]\nendpoints = [\"http://127.0.0.1:8080\"]";
-        assert!(problems(text).starts_with("upstream.endpoints[0]: found http://127.0.0.1:8080"));
+        assert_eq!(
+            problems(text),
+            "upstream.endpoints[0]: found http://127.0.0.1:8080, expected another address than `listen`, \
+             127.0.0.1:8080: every request would go round in circles"
+        );
+    }
+
+    #[test]
+    fn a_gateway_does_not_call_itself_by_another_name() {
+        let leads = |listen: &str, endpoint: &str| {
+            let listen = listen.parse().expect("an address");
+            leads_to(
+                &endpoint.parse::<Endpoint>().expect("an endpoint").authority,
+                listen,
+            )
+        };
+        for (listen, endpoint) in [
+            ("0.0.0.0:18081", "http://127.0.0.1:18081"),
+            ("0.0.0.0:18081", "http://127.1.2.3:18081"),
+            ("0.0.0.0:18081", "http://localhost:18081"),
+            ("0.0.0.0:80", "http://LocalHost."),
+            ("0.0.0.0:80", "http://gateway.localhost"),
+            ("[::]:18081", "http://127.0.0.1:18081"),
+            ("[::]:18081", "http://[::1]:18081"),
+            ("[::]:18081", "http://[::ffff:127.0.0.1]:18081"),
+            ("127.0.0.1:18081", "http://0.0.0.0:18081"),
+            ("127.0.0.1:18081", "http://localhost:18081"),
+            ("127.0.0.1:18081", "http://[::ffff:127.0.0.1]:18081"),
+            ("[::1]:18081", "http://[::]:18081"),
+            ("192.0.2.7:18081", "http://192.0.2.7:18081"),
+        ] {
+            assert!(leads(listen, endpoint), "{listen} {endpoint}");
+        }
+        for (listen, endpoint) in [
+            ("0.0.0.0:18081", "http://127.0.0.1:18082"),
+            ("0.0.0.0:18081", "http://192.0.2.7:18081"),
+            ("0.0.0.0:18081", "http://books.example:18081"),
+            ("0.0.0.0:0", "http://127.0.0.1:18081"),
+            ("127.0.0.1:18081", "http://127.0.0.2:18081"),
+            ("127.0.0.2:18081", "http://localhost:18081"),
+            ("127.0.0.1:18081", "http://[::1]:18081"),
+            ("192.0.2.7:18081", "http://127.0.0.1:18081"),
+            ("192.0.2.7:18081", "http://localhost:18081"),
+        ] {
+            assert!(!leads(listen, endpoint), "{listen} {endpoint}");
+        }
     }
 
     #[test]
@@ -545,8 +665,54 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_shown_with_its_line() {
-        let text = problems("listen = \"127.0.0.1:1\"\n[upstream\n");
-        assert!(text.contains("line 2"), "{text}");
+    fn a_token_that_is_no_text_is_not_printed() {
+        for token in [
+            "123456789",
+            "-12345678.9",
+            "[\"123456789\"]",
+            "{ a = \"123456789\" }",
+        ] {
+            let said = problems(&format!(
+                "listen = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadmin_token = {token}\n\
+                 [upstream]\nendpoints = [\"http://a\"]"
+            ));
+            let expected = "admin_token: found what is no text, expected a secret in quotes";
+            assert_eq!(said, expected, "{token}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_what_is_no_toml_is_not_printed() {
+        for token in [
+            "\"secret",
+            "'secret",
+            "secret",
+            "\"secret\"\nadmin_token = \"secret\"",
+            "\"\"\"\nsecret\n",
+            "\"sec\\qret secret\"",
+            "\"secret\" \"secret\"",
+            "{ a = \"secret\"",
+            "0secret",
+            "[\"secret\"",
+        ] {
+            let error = Config::parse(&format!("listen = \"127.0.0.1:1\"\nadmin_token = {token}"));
+            let error = error.expect_err("no TOML");
+            assert!(matches!(error, LoadError::Syntax { .. }), "{token}: {error}");
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("secret") && !said.contains("qret"), "{said}");
+            assert!(said.contains("line "), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_named_with_its_place() {
+        for (text, place) in [
+            ("listen = \"127.0.0.1:1\"\n[upstream\n", "line 2, column 10: "),
+            ("listen == 1", "line 1, column 9: "),
+            ("\n\n\"é\" = = 1\n", "line 3, column 7: "),
+        ] {
+            let said = problems(text);
+            assert!(said.starts_with(&format!("it is no TOML at {place}")), "{said}");
+        }
     }
 }

@@ -64,7 +64,23 @@ pub(crate) fn is_pool(upstream: &mut Section<'_, '_>) -> bool {
 /// Notes that the section of checks is known, though nothing can be made of it.
 pub(crate) fn skip_health(root: &mut Section<'_, '_>) {
     if let Some(mut section) = root.section("health_check") {
-        let _ = HealthConfig::read(&mut section);
+        let _ = read_checks(&mut section);
+    }
+}
+
+/// Reads `[health_check]`, and sees that its path is one that a request can have.
+fn read_checks(section: &mut Section<'_, '_>) -> Option<HealthConfig> {
+    let health = HealthConfig::read(section)?;
+    match &health.probe {
+        // A fragment would be left out without a word.
+        Probe::Path(path) if path.contains('#') || HttpCheck::<Full<Bytes>>::path(path).is_err() => {
+            section.refuse(
+                "path",
+                "a path as a request has it, where a blank is %20 and there is no #",
+            );
+            None
+        }
+        _ => Some(health),
     }
 }
 
@@ -93,7 +109,7 @@ impl Endpoints {
         let Some(mut section) = root.section("health_check") else {
             return;
         };
-        let Some(health) = HealthConfig::read(&mut section) else {
+        let Some(health) = read_checks(&mut section) else {
             return;
         };
         if let Some(time) = health.slow_start {

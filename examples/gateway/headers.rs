@@ -11,6 +11,8 @@ use http::{
     uri::Authority,
 };
 
+use crate::pseudonym::Pseudonym;
+
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -57,9 +59,14 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a client's header fields those of a request to `upstream`, or to one that is chosen later: then there is no
-/// `Host`, and who sends the request writes it.
-pub(crate) fn to_upstream(headers: &mut HeaderMap, origin: &Origin<'_>, upstream: Option<&Authority>) {
+/// Makes a client's header fields those of a request from `me` to `upstream`, or to one that is chosen later: then there
+/// is no `Host`, and who sends the request writes it.
+pub(crate) fn to_upstream(
+    headers: &mut HeaderMap,
+    origin: &Origin<'_>,
+    me: &Pseudonym,
+    upstream: Option<&Authority>,
+) {
     let takes_trailers = list(headers, &TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     strip(headers);
     if takes_trailers {
@@ -78,10 +85,13 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, origin: &Origin<'_>, upstream
     }
     append(headers, &FORWARDED, forwarded(origin));
     if origin.version == Version::HTTP_11 && !headers.contains_key(VIA) {
-        // What most requests need is never copied, however often such a head is.
-        headers.insert(VIA, HeaderValue::from_static("1.1 buttress"));
+        headers.insert(VIA, me.of_http_11().clone());
     } else {
-        append(headers, &VIA, format!("{} buttress", version(origin.version)));
+        append(
+            headers,
+            &VIA,
+            format!("{} {}", version(origin.version), me.as_str()),
+        );
     }
     match upstream {
         Some(upstream) => set(headers, &HOST, upstream.as_str()),
@@ -194,7 +204,7 @@ mod tests {
             version: Version::HTTP_11,
         };
         let upstream = Authority::from_static("10.0.0.1:9001");
-        to_upstream(&mut headers, &origin, Some(&upstream));
+        to_upstream(&mut headers, &origin, &Pseudonym::of(7), Some(&upstream));
         headers
     }
 
@@ -249,7 +259,7 @@ mod tests {
                 "accept: */*",
                 "forwarded: for=192.0.2.7;host=\"shop.example\";proto=http",
                 "host: 10.0.0.1:9001",
-                "via: 1.1 buttress",
+                "via: 1.1 buttress-0000000000000007",
                 "x-forwarded-for: 192.0.2.7",
                 "x-forwarded-host: shop.example",
                 "x-forwarded-proto: http",
@@ -272,7 +282,7 @@ mod tests {
             [
                 "forwarded: for=203.0.113.9, for=192.0.2.7;host=\"shop.example\";proto=http",
                 "host: 10.0.0.1:9001",
-                "via: 2 edge, 1.1 buttress",
+                "via: 2 edge, 1.1 buttress-0000000000000007",
                 "x-forwarded-for: 203.0.113.9, 198.51.100.2, 198.51.100.3, 192.0.2.7",
                 "x-forwarded-host: shop.example",
                 "x-forwarded-proto: http",

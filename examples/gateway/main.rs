@@ -3,8 +3,12 @@
 //! `gateway --help` says how it is run, `examples/README.md` what it does.
 //!
 //! ```text
-//!  client ── trace-id · respond · metrics · recover ── proxy ── trace-id · metrics · recover · circuit breaker ── upstream
-//!            the stack `gateway`                                the stack `upstream`
+//!  client
+//!    │   the stack `gateway`: trace-id · respond · metrics · recover · rate limit
+//!  proxy
+//!    │   the stack `upstream`: trace-id · metrics · recover · fallback · total timeout · retry · hedge · priority queue
+//!    │                         · pool · circuit breaker (one an endpoint) · attempt timeout · recover · trace-id
+//!  endpoints
 //! ```
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program for the terminal
@@ -18,6 +22,7 @@ mod endpoints;
 mod gateway;
 mod headers;
 mod proxy;
+mod pseudonym;
 mod routes;
 mod server;
 mod signals;

@@ -28,6 +28,7 @@ use crate::{
     answer,
     config::{self, Config, Endpoint},
     headers::{self, Origin},
+    pseudonym::Pseudonym,
 };
 
 /// How long the upstream may take to accept a connection.
@@ -59,6 +60,7 @@ enum Upstream {
 pub(crate) struct Proxy {
     upstream: Upstream,
     name: Arc<str>,
+    me: Pseudonym,
 }
 
 impl Proxy {
@@ -94,6 +96,7 @@ impl Proxy {
         Ok(Self {
             upstream,
             name: config.name.clone(),
+            me: Pseudonym::draw(),
         })
     }
 
@@ -117,7 +120,15 @@ impl Proxy {
     ) -> Result<Response<impl Body<Data = Bytes, Error = BoxError> + Send>, Error<Infallible>> {
         let request = match self.redirected(request) {
             Ok(request) => request,
-            Err(unforwardable) => return Ok(unforwardable.answer().map(Either::Right)),
+            Err(unforwardable) => {
+                if unforwardable == Unforwardable::Loop {
+                    tracing::warn!(
+                        upstream = &*self.name,
+                        "a request came back: an endpoint leads to this gateway"
+                    );
+                }
+                return Ok(unforwardable.answer().map(Either::Right));
+            }
         };
         let answer = match &self.upstream {
             Upstream::One(one, _) => one.clone().oneshot(request).await.map(|r| r.map(Either::Left)),
@@ -152,6 +163,9 @@ impl Proxy {
     /// Makes a client's request one to the upstream.
     fn redirected(&self, request: Request<Incoming>) -> Result<Request<Incoming>, Unforwardable> {
         let (mut parts, body) = request.into_parts();
+        if self.me.is_in(&parts.headers) {
+            return Err(Unforwardable::Loop);
+        }
         if [Method::CONNECT, Method::TRACE].contains(&parts.method) {
             return Err(Unforwardable::Method);
         }
@@ -178,7 +192,7 @@ impl Proxy {
             host: host.as_ref(),
             version: parts.version,
         };
-        headers::to_upstream(&mut parts.headers, &origin, one);
+        headers::to_upstream(&mut parts.headers, &origin, &self.me, one);
         parts.uri = target;
         parts.version = Version::HTTP_11;
         Ok(Request::from_parts(parts, body))
@@ -194,6 +208,8 @@ enum Unforwardable {
     Host,
     /// It asks for what is no path.
     Target,
+    /// It has been here before, and would go round and round until there is no socket left.
+    Loop,
 }
 
 impl Unforwardable {
@@ -210,6 +226,10 @@ impl Unforwardable {
             }
             Self::Host => bad("The request must name one host."),
             Self::Target => bad("The target of the request cannot be forwarded."),
+            Self::Loop => {
+                let message = "The request has come back to where it was: it goes round in circles.";
+                answer::refusal(StatusCode::LOOP_DETECTED, "loop_detected", message)
+            }
         }
     }
 }

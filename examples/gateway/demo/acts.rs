@@ -40,91 +40,91 @@ pub(crate) enum Deed {
     Drill(&'static str),
 }
 
-/// The whole story. An attempt may take 750 ms, and the breaker stays open for 2 s.
+/// The first part of the story. An attempt may take 750 ms, and the breaker stays open for 1.5 s.
 pub(crate) const ACTS: [Act; 13] = [
     Act {
         told: "All is well. Eight callers ask the upstream through the gateway, forty times a second each.",
         deed: Deed::Behave(Behaviour::Healthy),
-        lasts: Duration::from_millis(2000),
+        lasts: Duration::from_millis(1500),
         changes: &[],
     },
     Act {
-        told: "The upstream turns slow: 120 ms an answer. Slow is not broken, so nothing opens; see p50.",
+        told: "The upstream turns slow: 200 ms an answer. Slow is not broken, so nothing opens; see p50.",
         deed: Deed::Behave(Behaviour::Slow),
-        lasts: Duration::from_millis(1500),
+        lasts: Duration::from_millis(1200),
         changes: &[],
     },
     Act {
         told: "One answer in ten, at random, is a 503. The gateway waits a moment and asks again: the callers notice \
                nothing but the wait, see p99, and the upstream has a tenth more to do.",
         deed: Deed::Behave(Behaviour::Flaky),
-        lasts: Duration::from_millis(2500),
+        lasts: Duration::from_millis(2000),
         changes: &[],
     },
     Act {
         told: "The upstream takes requests and answers none. Each attempt is cut off after 750 ms; five of those, and \
                the breaker opens. So the second attempts are refused, and nobody waits any longer.",
         deed: Deed::Behave(Behaviour::Silent),
-        lasts: Duration::from_millis(2000),
+        lasts: Duration::from_millis(1500),
         changes: &[TRIPS],
     },
     Act {
-        told: "The upstream finds its voice again, but nobody knows yet. When the 2 s are over, two good probes close \
+        told: "The upstream finds its voice again, but nobody knows yet. When the 1.5 s are over, two good probes close \
                the breaker.",
         deed: Deed::Behave(Behaviour::Healthy),
-        lasts: Duration::from_millis(2000),
+        lasts: Duration::from_millis(1600),
         changes: &[PROBES, RECOVERS],
     },
     Act {
         told: "The upstream fails: every answer is a 500, which seldom passes by itself and is not repeated. After 5 \
                in a row the breaker opens and the callers are refused at once, without the upstream being asked. \
-               After 2 s probes find it still failing.",
+               After 1.5 s probes find it still failing.",
         deed: Deed::Behave(Behaviour::Failing),
-        lasts: Duration::from_millis(3000),
+        lasts: Duration::from_millis(2200),
         changes: &[TRIPS, PROBES, FAILS_AGAIN],
     },
     Act {
         told: "The upstream is mended.",
         deed: Deed::Behave(Behaviour::Healthy),
-        lasts: Duration::from_millis(2500),
+        lasts: Duration::from_millis(1600),
         changes: &[PROBES, RECOVERS],
     },
     Act {
         told: "Every caller asks for something that is not there: nothing but 404s. That is the callers' mistake and \
                says nothing about the upstream: the breaker stays closed.",
         deed: Deed::Behave(Behaviour::Missing),
-        lasts: Duration::from_millis(1500),
+        lasts: Duration::from_millis(1000),
         changes: &[],
     },
     Act {
         told: "Answers begin and do not end; the callers hang up in the middle. A call that is cancelled is neither \
                a success nor a failure: the breaker stays closed, and no place is lost.",
         deed: Deed::Behave(Behaviour::Endless),
-        lasts: Duration::from_millis(1500),
+        lasts: Duration::from_millis(1000),
         changes: &[],
     },
     Act {
         told: "The upstream is gone: its port refuses connections. The callers get a few 502s, then the breaker opens.",
         deed: Deed::GoDown,
-        lasts: Duration::from_millis(1500),
+        lasts: Duration::from_millis(1000),
         changes: &[TRIPS],
     },
     Act {
         told: "The upstream is started again, and found by the next probes.",
         deed: Deed::ComeUp,
-        lasts: Duration::from_millis(2000),
+        lasts: Duration::from_millis(1300),
         changes: &[PROBES, RECOVERS],
     },
     Act {
         told: "A drill: an operator forces the breaker open, through the admin port. No probe will close it.",
         deed: Deed::Drill("force-open"),
-        lasts: Duration::from_millis(800),
+        lasts: Duration::from_millis(600),
         changes: &[(State::Closed, State::ForcedOpen)],
     },
     Act {
         told: "The operator closes it again.",
         deed: Deed::Drill("close"),
-        lasts: Duration::from_millis(800),
+        lasts: Duration::from_millis(600),
         changes: &[(State::ForcedOpen, State::Closed)],
     },
 ];

@@ -12,7 +12,7 @@ use std::{
 
 use buttress::clock;
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -32,6 +32,9 @@ pub(crate) const EVERY: Duration = Duration::from_millis(25);
 
 /// How long a caller waits for the rest of an answer that does not end.
 const PATIENCE: Duration = Duration::from_millis(80);
+
+/// By which the gateway knows who calls, where it has a limit for each.
+pub(crate) const API_KEY: &str = "x-api-key";
 
 pub(crate) type HttpClient = Client<HttpConnector, Empty<Bytes>>;
 
@@ -82,6 +85,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Those that ended in anything but a good answer of an upstream.
+    pub(crate) fn noticed(&self) -> u64 {
+        self.failures() + self.missing + self.timed_out + self.refused + self.gave_up + self.unexpected
+    }
+
     /// Those that failed: the upstream, in whichever way, or the way to it.
     pub(crate) fn failures(&self) -> u64 {
         self.failed + self.unavailable + self.unreached
@@ -138,13 +146,12 @@ impl Load {
         let (books, over) = (Arc::default(), Arc::<AtomicBool>::default());
         let mut callers = JoinSet::new();
         let client = client();
-        for _ in 0..CALLERS {
-            callers.spawn(caller(
-                client.clone(),
-                target.clone(),
-                Arc::clone(&books),
-                over.clone(),
-            ));
+        for i in 0..CALLERS {
+            let mut request = Request::new(Empty::new());
+            *request.uri_mut() = target.clone();
+            let key = HeaderValue::try_from(format!("caller-{i}"))?;
+            request.headers_mut().insert(API_KEY, key);
+            callers.spawn(caller(client.clone(), request, Arc::clone(&books), over.clone()));
         }
         Ok(Self { books, over, callers })
     }
@@ -171,14 +178,19 @@ fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn caller(client: HttpClient, target: Uri, books: Arc<Mutex<Books>>, over: Arc<AtomicBool>) {
+async fn caller(
+    client: HttpClient,
+    request: Request<Empty<Bytes>>,
+    books: Arc<Mutex<Books>>,
+    over: Arc<AtomicBool>,
+) {
     let mut pace = interval(EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !over.load(Relaxed) {
         pace.tick().await;
         lock(&books).total.begun += 1;
         let began = clock::now();
-        let ending = call(&client, &target).await;
+        let ending = call(&client, request.clone()).await;
         let took = began.elapsed();
 
         let mut books = lock(&books);
@@ -192,16 +204,14 @@ async fn caller(client: HttpClient, target: Uri, books: Arc<Mutex<Books>>, over:
     }
 }
 
-async fn call(client: &HttpClient, target: &Uri) -> Ending {
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = target.clone();
+async fn call(client: &HttpClient, request: Request<Empty<Bytes>>) -> Ending {
     match client.request(request).await {
         Ok(response) if response.headers().contains_key(ENDLESS) => give_up(response).await,
         Ok(response) => {
             let status = response.status().as_u16();
             let by_upstream = response.headers().contains_key(BY_UPSTREAM);
             match (status, response.into_body().collect().await) {
-                (200, Ok(_)) => Ending::Well,
+                (200, Ok(_)) if by_upstream => Ending::Well,
                 (404, Ok(_)) => Ending::Missing,
                 (500, Ok(_)) if by_upstream => Ending::Failed,
                 (503, Ok(_)) if by_upstream => Ending::Unavailable,

@@ -1,6 +1,6 @@
 //! What is told on the terminal while it happens.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use buttress::{
     Registry,
@@ -14,24 +14,25 @@ use super::load::Load;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The teller. Of the breaker it knows what the registry's events say, nothing else.
+/// The teller. Of the breakers it knows what the registry's events say, nothing else.
 #[derive(Debug)]
 pub(crate) struct Story {
     began: Instant,
     seconds: Interval,
     events: Subscription,
-    state: State,
+    /// Of the breakers that were heard of.
+    states: BTreeMap<Arc<str>, State>,
     opened: u64,
 }
 
 impl Story {
-    pub(crate) fn begin(registry: &Registry) -> Self {
-        let began = clock::now();
+    /// The story of the policies in `registry`, or a part of the one that began then.
+    pub(crate) fn begin(registry: &Registry, began: Instant) -> Self {
         Self {
             began,
-            seconds: interval_at(began + SECOND, SECOND),
+            seconds: interval_at(clock::now() + SECOND, SECOND),
             events: registry.subscribe(),
-            state: State::Closed,
+            states: BTreeMap::new(),
             opened: 0,
         }
     }
@@ -54,7 +55,12 @@ impl Story {
 
     /// Adds to what was told.
     pub(crate) fn note(&self, text: &str) {
-        println!("{:>5.1} s   ▶ {text}", self.began.elapsed().as_secs_f64());
+        for (i, line) in wrapped(text, 88).iter().enumerate() {
+            match i {
+                0 => println!("{:>5.1} s   ▶ {line}", self.began.elapsed().as_secs_f64()),
+                _ => println!("            {line}"),
+            }
+        }
     }
 
     /// Tells what happens in the next while, and returns how the breaker changed.
@@ -66,7 +72,7 @@ impl Story {
             tokio::select! {
                 event = self.events.next() => match event {
                     Some(Ok(event)) => if let Some(transition) = event.detail::<Transition>() {
-                        self.changed(event.at, transition);
+                        self.changed(&event.policy, event.at, transition);
                         seen.push(transition.clone());
                     }
                     // Then the act will not come true, and the books will say so.
@@ -79,11 +85,11 @@ impl Story {
         }
     }
 
-    fn changed(&mut self, at: Instant, transition: &Transition) {
+    fn changed(&mut self, breaker: &Arc<str>, at: Instant, transition: &Transition) {
         let at = at.saturating_duration_since(self.began).as_secs_f64();
         let Transition { from, to, cause, .. } = transition;
-        println!("{at:>7.3} s   ▶ {from} → {to}: {cause}");
-        self.state = *to;
+        println!("{at:>7.3} s   ▶ {breaker}: {from} → {to}, {cause}");
+        self.states.insert(breaker.clone(), *to);
         if matches!(to, State::Open | State::ForcedOpen) {
             self.opened += 1;
         }
@@ -112,7 +118,19 @@ impl Story {
             text.push_str(&format!("   refused in {}", quantile(&mut recent.refused, 50)));
         }
         let at = self.began.elapsed().as_secs_f64();
-        println!("{at:>5.1} s     {:<11} {text}", self.state.to_string());
+        println!("{at:>5.1} s     {:<11} {text}", self.state());
+    }
+
+    /// Of the breaker, or of the first that is not closed.
+    fn state(&self) -> String {
+        let mut states = self.states.iter();
+        match states.find(|(_, state)| **state != State::Closed) {
+            None => State::Closed.to_string(),
+            Some((breaker, state)) => match breaker.split_once(':') {
+                Some((_, endpoint)) => format!("{endpoint} {state}"),
+                None => state.to_string(),
+            },
+        }
     }
 }
 
@@ -128,7 +146,7 @@ fn quantile(durations: &mut [Duration], percent: usize) -> String {
 }
 
 /// The text in lines of at most `width` characters, as far as its words allow.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         match lines.last_mut() {

@@ -22,15 +22,19 @@ use hyper::body::Incoming;
 use tokio::time::sleep;
 use tower::service_fn;
 
+use super::sightings::{Sighting, Sightings};
 use crate::server::Server;
 
 /// How slow a slow answer is.
-pub(crate) const SLOW: Duration = Duration::from_millis(120);
+pub(crate) const SLOW: Duration = Duration::from_millis(200);
 
 /// Of so many requests in a row a flaky upstream fails one, at random.
 const FLAKY_ONE_IN: u64 = 10;
 
-/// In the head of every answer of the upstream, so that a caller knows it from the gateway's own.
+/// What the gateway calls a request.
+const TRACE: &str = "x-request-id";
+
+/// In the head of every answer of an upstream, its name, so that a caller knows it from the gateway's own.
 pub(crate) const BY_UPSTREAM: &str = "x-answered-by";
 
 /// In the head of an answer that never ends, so that a caller knows what to give up.
@@ -72,6 +76,8 @@ const BEHAVIOURS: [(&str, Behaviour); 7] = [
 /// The upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {
+    name: &'static str,
+    sightings: Sightings,
     state: Arc<State>,
     address: SocketAddr,
     /// `None` while it is down.
@@ -120,13 +126,15 @@ pub(crate) struct Seen {
 }
 
 impl Upstream {
-    /// A healthy one on a free port of loopback.
+    /// A healthy one on a free port of loopback, which tells `sightings` what it has answered.
     ///
     /// # Errors
     ///
     /// If there is none.
-    pub(crate) async fn start() -> io::Result<Self> {
+    pub(crate) async fn start(name: &'static str, sightings: Sightings) -> io::Result<Self> {
         let mut upstream = Self {
+            name,
+            sightings,
             state: Arc::default(),
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             server: None,
@@ -170,8 +178,23 @@ impl Upstream {
     pub(crate) async fn up(&mut self) -> io::Result<()> {
         let mut tries = 0;
         loop {
-            let state = self.state.clone();
-            let service = service_fn(move |request| answer(state.clone(), request));
+            let (name, sightings, state) = (self.name, self.sightings.clone(), self.state.clone());
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (sightings, state) = (sightings.clone(), state.clone());
+                async move {
+                    let trace = request.headers().get(TRACE).map(HeaderValue::as_bytes);
+                    let trace = trace.map(|trace| String::from_utf8_lossy(trace).into_owned());
+                    let mut response = answer(&state, request).await;
+                    if let Some(trace) = trace {
+                        let status = response.status().as_u16();
+                        let by = name;
+                        sightings.add(Sighting { trace, by, status });
+                    }
+                    let name = HeaderValue::from_static(name);
+                    response.headers_mut().insert(BY_UPSTREAM, name);
+                    Ok::<_, Infallible>(response)
+                }
+            });
             match Server::start(self.address, service).await {
                 Ok(server) => {
                     self.address = server.address();
@@ -203,9 +226,9 @@ impl Upstream {
 
 type Answer = Response<Either<Full<Bytes>, Endless>>;
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Answer {
     if let (&Method::POST, Some(word)) = (request.method(), request.uri().path().strip_prefix("/-/")) {
-        return Ok(control(&state, word));
+        return control(state, word);
     }
     state.seen.fetch_add(1, Relaxed);
     let again = u64::from(request.headers().contains_key(ATTEMPT));
@@ -230,17 +253,17 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Behaviour::Missing => (StatusCode::NOT_FOUND, "no such thing\n", &state.missing),
         Behaviour::Endless => {
             state.well_again.fetch_add(again, Relaxed);
-            let mut response = Response::new(Either::Right(Endless::of(&state)));
+            let mut response = Response::new(Either::Right(Endless::of(state)));
             let yes = HeaderValue::from_static("yes");
             response.headers_mut().insert(ENDLESS, yes);
-            return Ok(signed(response));
+            return response;
         }
     };
     count.fetch_add(1, Relaxed);
     if status == StatusCode::OK {
         state.well_again.fetch_add(again, Relaxed);
     }
-    Ok(signed(plain(status, text.to_owned())))
+    plain(status, text.to_owned())
 }
 
 /// Whether it is the `n`th request to a flaky upstream that fails: one of every ten, nobody knows which.
@@ -250,12 +273,6 @@ fn is_unlucky(n: u64) -> bool {
     dice = (dice ^ (dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     dice = (dice ^ (dice >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (dice ^ (dice >> 31)) % FLAKY_ONE_IN == n % FLAKY_ONE_IN
-}
-
-fn signed(mut response: Answer) -> Answer {
-    let name = HeaderValue::from_static("upstream");
-    response.headers_mut().insert(BY_UPSTREAM, name);
-    response
 }
 
 /// For whoever plays with it by hand.

@@ -151,3 +151,44 @@ fn what_makes_no_sense_is_explained() {
     let delete = "DELETE /state HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     assert_eq!(exchange(gateway.admin, delete).status, 405);
 }
+
+#[test]
+fn what_the_readme_tells_operators_to_type_works_with_the_file_that_it_is_about() {
+    let readme = include_str!("../../README.md");
+    let file = include_str!("../../gateway/gateway.toml");
+    let file = file
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9090", "127.0.0.1:0");
+    let gateway = Gateway::with(&file);
+    let (_, section) = readme.split_once("### What operators see").expect("a section");
+    let (_, block) = section.split_once("```sh\n").expect("a block");
+    let (block, _) = block.split_once("```").expect("its end");
+    let mut typed = 0;
+    let mut fields = "";
+    for line in block.lines() {
+        if let Some(token) = line.strip_prefix("T='") {
+            fields = token.split('\'').next().expect("a field");
+        }
+        let Some(command) = line.strip_prefix("curl ") else {
+            continue;
+        };
+        let (_, url) = command.split_once("localhost:9090").expect("the admin port");
+        let path = url.split([' ', '\'']).next().expect("a path");
+        let answer = match command.starts_with("-X POST -H \"$T\" ") {
+            true => post(gateway.admin, path, &format!("{fields}\r\n")),
+            false => get(gateway.admin, path),
+        };
+        assert_eq!(answer.status, 200, "{line}: {}", answer.text());
+        if path.starts_with("/circuit-breakers/") {
+            let (_, after) = path.split_once("upstream:a/").expect("a breaker of the pool");
+            let state = match after.split_once('?').map_or(after, |(drill, _)| drill) {
+                "open" | "record" => "OPEN",
+                "force-open" => "FORCED_OPEN",
+                _ => "CLOSED",
+            };
+            assert_eq!(answer.json()["circuitBreaker"]["state"], state, "{line}");
+        }
+        typed += 1;
+    }
+    assert_eq!(typed, 12, "{block}");
+}

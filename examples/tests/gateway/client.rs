@@ -150,3 +150,11 @@ pub(crate) fn read_trailers(reader: &mut impl BufRead) -> Option<Vec<String>> {
         }
     }
 }
+
+/// The text with the part of the gateway's name in `Via` that it drew cut out.
+pub(crate) fn without_pseudonym(text: &str) -> String {
+    let (before, after) = text.split_once("buttress-").expect("a name");
+    let (drawn, after) = after.split_at(16);
+    assert!(drawn.bytes().all(|b| b.is_ascii_hexdigit()), "{text}");
+    format!("{before}buttress-…{after}")
+}

@@ -43,13 +43,25 @@ fn every_problem_of_a_file_is_named_at_once() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_shown_with_its_line() {
+fn a_file_that_is_no_toml_is_refused_with_the_place() {
     let (code, text) = refusal_of("listen = \"127.0.0.1:0\"\n[upstream\n");
     assert_eq!(code, Some(2));
     assert!(
-        text.starts_with("gateway: FILE: ") && text.contains("line 2"),
+        text.starts_with("gateway: FILE: it is no TOML at line 2, column 10: "),
         "{text}"
     );
+}
+
+#[test]
+fn the_token_is_printed_by_no_mistake_in_the_file() {
+    for token in ["123456789", "\"123456789", "'123456789", "123456789z"] {
+        let (code, text) = refusal_of(&format!(
+            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nadmin_token = {token}\n\
+             [upstream]\nendpoints = [\"http://127.0.0.1:1\"]\n"
+        ));
+        assert_eq!(code, Some(2));
+        assert!(!text.contains("12345"), "{text}");
+    }
 }
 
 #[test]
@@ -90,6 +102,19 @@ fn a_port_that_is_taken_is_named() {
     assert_eq!(code, Some(1));
     assert!(
         text.contains(&format!("listen: cannot listen on {address}: ")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_path_of_checks_that_no_request_can_have_is_found_when_the_file_is_read() {
+    let (code, text) = refusal_of(
+        "listen = \"127.0.0.1:0\"\n[upstream]\nendpoints = [{ name = \"a\", url = \"http://127.0.0.1:1\" }]\n\
+         [health_check]\npath = \"/a b\"\n",
+    );
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("health_check.path: found \"/a b\", expected a path as a request has it"),
         "{text}"
     );
 }
