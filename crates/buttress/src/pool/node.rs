@@ -47,7 +47,7 @@ pub(super) struct Node {
     pub(super) books: Striped<8>,
     // Locked when something is found out about the endpoint, and by those who look; not on the way of a call.
     turn: Mutex<Turn>,
-    /// The last call has left an endpoint that takes no more.
+    /// The last call has left, and somebody waits for that.
     pub(super) empty: Notify,
     /// The checks of its health should not wait.
     pub(super) hurry: Arc<Notify>,
@@ -58,7 +58,11 @@ pub(super) struct Node {
 const REMOVED: u64 = 1 << 63;
 const DRAINING: u64 = 1 << 62;
 const UNHEALTHY: u64 = 1 << 61;
-const FLAGS: u64 = REMOVED | DRAINING | UNHEALTHY;
+/// Somebody waits until no call is in flight.
+const AWAITED: u64 = 1 << 60;
+/// Those that keep calls away.
+const OUT: u64 = REMOVED | DRAINING | UNHEALTHY;
+const FLAGS: u64 = OUT | AWAITED;
 
 /// Indices of the books.
 pub(super) mod book {
@@ -136,7 +140,7 @@ impl Node {
     /// May it be chosen?
     #[inline]
     pub(super) fn is_usable(&self, now: Instant, tick: Tick) -> bool {
-        self.word.load(Acquire) & FLAGS == 0
+        self.word.load(Acquire) & OUT == 0
             && self.throttled_until.load(Relaxed) <= tick
             && self.guard().is_none_or(|guard| guard.would_admit(now))
     }
@@ -148,7 +152,7 @@ impl Node {
 
     /// When a call that comes now would have its turn, where nothing but a limit is in the way.
     pub(super) fn turn_in(&self, now: Instant, tick: Tick) -> Option<Duration> {
-        if self.word.load(Acquire) & FLAGS != 0 || self.is_throttled(tick) {
+        if self.word.load(Acquire) & OUT != 0 || self.is_throttled(tick) {
             return None;
         }
         self.guard()?.turn_in(now)
@@ -190,7 +194,7 @@ impl Node {
 
     /// When it may be chosen again though nothing else happens, if that is known.
     pub(super) fn next_chance(&self, now: Instant) -> Option<Instant> {
-        if self.word.load(Acquire) & FLAGS != 0 {
+        if self.word.load(Acquire) & OUT != 0 {
             return None;
         }
         let left_alone = self.hub.instant(self.throttled_until.load(Relaxed)).max(now);
@@ -239,9 +243,16 @@ impl Node {
     #[inline]
     pub(super) fn leave(&self) {
         let before = self.word.fetch_sub(1, AcqRel);
-        if before & (REMOVED | DRAINING) != 0 && before & !FLAGS == 1 {
-            self.empty.notify_waiters();
+        if before & AWAITED != 0 && before & !FLAGS == 1 {
+            self.tell_that_it_is_empty();
         }
+    }
+
+    #[cold]
+    fn tell_that_it_is_empty(&self) {
+        // Who wants to be told again says so again.
+        self.word.fetch_and(!AWAITED, AcqRel);
+        self.empty.notify_waiters();
     }
 
     /// How a call ended, which is no success.
@@ -276,9 +287,6 @@ impl Node {
         if flag == REMOVED {
             self.unwatch();
         }
-        if before & !FLAGS == 0 {
-            self.empty.notify_waiters();
-        }
         self.hub.changed.notify_waiters();
         if was_last && self.hub.down.load(Acquire) > 0 {
             self.hub.emit(PoolEvent::Exhausted);
@@ -300,8 +308,9 @@ impl Node {
     /// Waits until it has no calls in flight.
     pub(super) async fn emptied(&self) {
         loop {
+            // It hears of whatever happens from here on, and the flag is raised after: no end of a call is missed.
             let notified = self.empty.notified();
-            if self.in_flight() == 0 {
+            if self.word.fetch_or(AWAITED, AcqRel) & !FLAGS == 0 {
                 return;
             }
             notified.await;

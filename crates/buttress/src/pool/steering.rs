@@ -60,8 +60,8 @@ impl<T> Pool<T> {
         resumed
     }
 
-    /// Waits until an endpoint has no calls in flight: drain it first, or it may take a while. At once if there is
-    /// none of that name.
+    /// Waits until an endpoint has no calls in flight, be it for a moment: drain it first, or by the time that this returns
+    /// there may be others. At once if there is none of that name.
     ///
     /// # Cancel safety
     ///

@@ -1,6 +1,7 @@
 //! Endpoints that come, change and go.
 
 use super::*;
+use tokio_test::{assert_pending, assert_ready, task};
 use tower::discover::Change;
 
 #[tokio::test(start_paused = true)]
@@ -55,6 +56,33 @@ async fn a_draining_endpoint_is_empty_when_its_calls_have_ended() {
     assert_eq!(nodes[0].calls(), 5);
     drop(running);
     pool.emptied("nobody").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_endpoint_to_be_empty_is_told_though_it_takes_calls() {
+    let pool = Pool::builder().endpoint("a", 1).build().expect("valid");
+    let acquire = || pool.try_acquire().expect("it takes calls");
+    let calls = [acquire(), acquire()];
+    let mut waiting = [(), ()].map(|()| task::spawn(pool.emptied("a")));
+    for one in &mut waiting {
+        assert_pending!(one.poll());
+    }
+    let state = pool.snapshot();
+    assert_eq!((state.usable(), state.endpoints[0].in_flight), (1, 2));
+    let [first, second] = calls.map(|call| {
+        call.record(Outcome::SUCCESS);
+        waiting.each_ref().map(|one| one.is_woken())
+    });
+    assert_eq!((first, second), ([false, false], [true, true]));
+    let [one, other] = &mut waiting;
+    assert_ready!(one.poll());
+    // Another call has come before the other looks.
+    let call = acquire();
+    assert_pending!(other.poll());
+    drop(call);
+    assert!(other.is_woken());
+    assert_ready!(other.poll());
+    assert_ready!(task::spawn(pool.emptied("a")).poll());
 }
 
 #[tokio::test(start_paused = true)]
