@@ -19,7 +19,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 use super::{events::PoolEvent, fading::Tick, hub::Hub, measures::Measures, token::PoolToken};
 use crate::{
     admission::{Admission, Admitted},
-    clock::Instant,
+    clock::{self, Instant},
     outcome::{Outcome, Verdict},
     striped::Striped,
 };
@@ -44,7 +44,8 @@ pub(super) struct Node {
     ramp_from: AtomicU64,
     pub(super) weight: AtomicU32,
     pub(super) measures: Measures,
-    pub(super) books: Striped<8>,
+    /// One for all that have the name in turn, so that no count ever falls.
+    pub(super) books: Arc<Striped<8>>,
     // Locked when something is found out about the endpoint, and by those who look; not on the way of a call.
     turn: Mutex<Turn>,
     /// The last call has left, and somebody waits for that.
@@ -78,14 +79,22 @@ pub(super) mod book {
 }
 
 impl Node {
+    /// One that takes the place of `before`, if there is one of its name, goes on with its books.
     pub(super) fn new(
         hub: Arc<Hub>,
         slot: u8,
         name: Arc<str>,
         weight: u32,
         guard: Option<Arc<dyn Admission>>,
+        before: Option<&Self>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            turn: Mutex::new(
+                before
+                    .map(|before| before.next_turn(clock::now()))
+                    .unwrap_or_default(),
+            ),
+            books: before.map_or_else(|| Arc::new(Striped::new()), |before| before.books.clone()),
             id: hub.next_id.fetch_add(1, Relaxed),
             slot,
             name,
@@ -97,8 +106,6 @@ impl Node {
             ramp_from: AtomicU64::new(0),
             weight: AtomicU32::new(weight),
             measures: Measures::default(),
-            books: Striped::new(),
-            turn: Mutex::default(),
             empty: Notify::new(),
             hurry: Arc::default(),
             watcher: Mutex::default(),

@@ -86,6 +86,32 @@ async fn who_waits_for_an_endpoint_to_be_empty_is_told_though_it_takes_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_that_takes_the_place_of_another_goes_on_with_its_counts() {
+    let pool = Pool::builder().breaker(breaker()).endpoint("a", 1);
+    let pool = pool.build().expect("valid");
+    let acquire = || pool.try_acquire().expect("it takes calls");
+    let late = acquire();
+    for _ in 0..3 {
+        acquire().record(Outcome::failure(Reason::Error));
+    }
+    tokio::time::advance(secs(5)).await;
+    let of_a = || pool.snapshot().endpoint("a").cloned().expect("it is there");
+    assert_eq!(of_a().failed_for, Some(secs(5)));
+    pool.insert(Endpoint::new("a", 2)).expect("valid");
+    let call = acquire();
+    assert_eq!(*call, 2);
+    call.record(Outcome::SUCCESS);
+    late.record(Outcome::SUCCESS);
+    let a = of_a();
+    assert_eq!((a.failure, a.success, a.calls, a.in_flight), (3, 2, 5, 0));
+    assert_eq!((a.failed_for, a.failed_in_all), (None, secs(5)));
+    // But nothing is held against it.
+    pool.rebalance();
+    let a = of_a();
+    assert_eq!((a.effective_weight, a.phase), (1.0, Phase::Up));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_weight_is_changed_while_it_runs() {
     let (nodes, builder) = nodes::<2>(ms(0));
     let pool = builder.balance(Strategy::RoundRobin).build().expect("valid");
