@@ -98,8 +98,13 @@
 //!
 //! ¹ and `route`, where [`Metrics::by_route`](crate::metrics::Metrics::by_route) counts them.
 //!
-//! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies, and endpoints of
-//! pools, whose breakers are `{pool}:{endpoint}`: a key of a keyed policy never becomes a label.
+//! Counters only ever grow: no reset by hand lowers them, and an endpoint that takes the place of another of its name goes
+//! on with what that has counted. Only with a policy do they go, as when a program ends: with what is removed from a
+//! registry, with an endpoint that is removed, and with the breaker of one that is replaced, for it gets a new one.
+//!
+//! There are as many series as there are policies, and endpoints of pools, whose breakers and limits are
+//! `{pool}:{endpoint}`. Of a keyed policy those keys are `{name}:{key}` that the policy itself names, and no others: a key
+//! that comes from outside never becomes a label.
 
 mod builder;
 #[cfg(feature = "metrics-facade")]

@@ -112,13 +112,14 @@ impl Node {
         })
     }
 
-    /// Has its breaker tell of every change, now that the endpoint is in the pool.
+    /// Has its breaker tell of every change, now that the endpoint is in the pool, and tells those who listen to the pool.
     pub(super) fn listen(self: &Arc<Self>) {
         if let Some(guard) = self.guard() {
             // A breaker may outlive the pool, and listeners are for ever.
             let weak = Arc::downgrade(self);
-            guard.listen(Arc::new(move |_| {
-                if let Some(node) = weak.upgrade() {
+            guard.listen(Arc::new(move |event| {
+                if let Some(node) = weak.upgrade().filter(|node| !node.is_removed()) {
+                    node.hub.events.forward_of_member(event, &node.name);
                     node.look();
                 }
             }));
@@ -169,6 +170,10 @@ impl Node {
     #[inline]
     pub(super) fn is_offered(&self) -> bool {
         self.word.load(Acquire) & (REMOVED | DRAINING) == 0
+    }
+
+    fn is_removed(&self) -> bool {
+        self.word.load(Acquire) & REMOVED != 0
     }
 
     pub(super) fn is_draining(&self) -> bool {
