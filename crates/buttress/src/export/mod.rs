@@ -22,6 +22,7 @@
 //! | reader | feature | |
 //! |---|---|---|
 //! | `prometheus_client::collector::Collector` for [`Export`] | `prometheus` | OpenMetrics text and protobuf |
+//! | [`Reading`], as text | always | the text format 0.0.4 of Prometheus |
 //! | `facade::Bridge` | `metrics-facade` | differences, for whatever recorder the application has |
 //! | the crate `buttress-opentelemetry` | | observable instruments |
 //! | [`Registry::snapshot`](crate::Registry::snapshot) | always | JSON |
@@ -114,6 +115,7 @@ mod family;
 mod prometheus;
 mod reading;
 mod samples;
+mod text;
 
 use std::{sync::Arc, time::Duration};
 
