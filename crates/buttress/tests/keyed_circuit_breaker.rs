@@ -152,7 +152,7 @@ async fn keys_of_two_of_one_prefix_are_apart() {
         .map(|breakers| registry.register("http", breakers).to_string());
     assert_eq!(names, ["http", "http#2"]);
     let mut events = registry.subscribe();
-    both[0].get("a");
+    let _ = both[0].get("a");
     both[1].get("a").record(FAILURE);
     let state = registry.snapshot();
     for (name, expected) in [("http:a", "CLOSED"), ("http#2:a", "OPEN"), ("http#2:*", "CLOSED")] {
