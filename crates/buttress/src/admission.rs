@@ -108,6 +108,16 @@ pub trait Admission: Policy {
     }
 }
 
+/// The policies that a guard consists of, all under the name of their target: those it holds, or else itself.
+pub(crate) fn parts(guard: &Arc<dyn Admission>, name: &str) -> Vec<(Arc<str>, Arc<dyn Policy>)> {
+    let held = guard.members(name);
+    if held.is_empty() {
+        vec![(name.into(), guard.clone() as Arc<dyn Policy>)]
+    } else {
+        held
+    }
+}
+
 /// What an [`Admission`] thinks of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -367,6 +377,11 @@ impl Policy for Both {
             let _ = self.limit.drill(drill);
         }
         self.guard.drill(drill)
+    }
+
+    /// Each by itself, under the one name.
+    fn members(&self, name: &str) -> Vec<(Arc<str>, Arc<dyn Policy>)> {
+        [parts(&self.guard, name), parts(&self.limit, name)].concat()
     }
 }
 

@@ -135,6 +135,7 @@ pub mod metrics;
     allow(dead_code)
 )]
 mod name;
+mod ordered;
 pub mod outcome;
 #[cfg(feature = "pool")]
 pub mod pool;

@@ -8,6 +8,8 @@ mod serde;
 
 use std::{borrow::Cow, fmt};
 
+use crate::ordered::Ordered;
+
 /// A value as JSON and TOML have them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
@@ -33,23 +35,21 @@ pub enum Value {
 /// Named values, in the order in which they were added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    entries: Vec<(Cow<'static, str>, Value)>,
+    entries: Ordered<Cow<'static, str>, Value>,
 }
 
 impl Table {
     /// An empty table.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self {
+            entries: Ordered::new(),
+        }
     }
 
     /// Sets the value of that name.
     pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        let (name, value) = (name.into(), value.into());
-        match self.entries.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, slot)) => *slot = value,
-            None => self.entries.push((name, value)),
-        }
+        self.entries.insert(name.into(), value.into());
     }
 
     /// The same, for building a table in one expression.
@@ -62,19 +62,13 @@ impl Table {
     /// The value of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.entries.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+        self.entries.get(name)
     }
 
     /// The table of that name, made if it is not there (or is something else).
     pub fn table(&mut self, name: &str) -> &mut Table {
-        let at = match self.entries.iter().position(|(n, _)| n == name) {
-            Some(at) => at,
-            None => {
-                self.entries.push((name.to_owned().into(), Value::Null));
-                self.entries.len() - 1
-            }
-        };
-        let slot = &mut self.entries[at].1;
+        let new = || (Cow::from(name.to_owned()), Value::Null);
+        let slot = self.entries.or_insert_with(name, new);
         if !matches!(slot, Value::Table(_)) {
             *slot = Value::Table(Table::new());
         }
@@ -98,7 +92,7 @@ impl Table {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 }
 

@@ -118,7 +118,7 @@ async fn a_registry_shows_drills_and_hears_each_key() {
     let state = registry.snapshot();
     assert_eq!(
         state
-            .at(&["http:payment-api", "circuitBreaker", "state"])
+            .at(&["upstreams:payment-api", "circuitBreaker", "state"])
             .and_then(|s| s.as_str()),
         Some("OPEN")
     );
@@ -129,18 +129,43 @@ async fn a_registry_shows_drills_and_hears_each_key() {
         Some(1)
     );
     registry
-        .drill("http:payment-api", &Drill::Reset)
+        .drill("upstreams:payment-api", &Drill::Reset)
         .expect("a breaker");
     assert_eq!(breakers.state("payment-api"), Some(State::Closed));
 
     let first = events.try_next().expect("created").expect("not lagged");
-    assert!(first.detail::<Created>().is_some() && &*first.policy == "http:payment-api");
+    assert!(first.detail::<Created>().is_some() && &*first.policy == "upstreams:payment-api");
     let second = events.try_next().expect("opened").expect("not lagged");
     assert_eq!(second.detail::<Transition>().map(|t| t.to), Some(State::Open));
 
     breakers.get("other").force_open();
     registry.reset_all();
     assert_eq!(breakers.state("other"), Some(State::Closed));
+}
+
+#[tokio::test]
+async fn keys_of_two_of_one_prefix_are_apart() {
+    let registry = Registry::new();
+    let both = [breakers(10), breakers(10)];
+    let names = both
+        .each_ref()
+        .map(|breakers| registry.register("http", breakers).to_string());
+    assert_eq!(names, ["http", "http#2"]);
+    let mut events = registry.subscribe();
+    let _ = both[0].get("a");
+    both[1].get("a").record(FAILURE);
+    let state = registry.snapshot();
+    for (name, expected) in [("http:a", "CLOSED"), ("http#2:a", "OPEN"), ("http#2:*", "CLOSED")] {
+        let shown = state.at(&[name, "circuitBreaker", "state"]);
+        assert_eq!(shown.and_then(|s| s.as_str()), Some(expected), "{name}");
+    }
+    let heard = std::iter::from_fn(|| events.try_next()).map(|event| event.expect("not lagged"));
+    let heard: Vec<_> = heard.map(|event| event.policy.to_string()).collect();
+    assert_eq!(heard, ["http:a", "http#2:a", "http#2:a"]);
+
+    let breaker: CircuitBreaker = registry.get("http#2:a").expect("it is listed");
+    breaker.reset();
+    assert_eq!(both[1].state("a"), Some(State::Closed));
 }
 
 #[tokio::test]

@@ -218,6 +218,10 @@ pub(crate) fn cases() -> Vec<Case> {
         let summary = "payments: the circuit is open on a:9090";
         alert("ButtressCircuitOpen", &[NAME, INSTANCE], summary)
     };
+    let keyed = |keys| {
+        let summary = format!("payments: the circuits of {keys} keys are open on a:9090");
+        alert("ButtressKeyedCircuitOpen", &[NAME, INSTANCE], &summary)
+    };
     let forced = || {
         let summary = "payments: the circuit has been forced open on a:9090 for half an hour";
         alert("ButtressCircuitForcedOpen", &[NAME, INSTANCE], summary)
@@ -257,6 +261,8 @@ pub(crate) fn cases() -> Vec<Case> {
                 durations(200.0, 40.0),
                 breaker(&[("closed", 30)]),
                 vec![
+                    named("buttress_keyed_circuit_breaker_keys", ("state", "closed"), 500.0).stays(30),
+                    named("buttress_keyed_circuit_breaker_keys", ("state", "open"), 0.0).stays(30),
                     named("buttress_panics_total", ("place", "future"), 3.0).stays(30),
                     named("buttress_retry_given_up_total", ("reason", "out_of_budget"), 7.0).stays(30),
                     named(
@@ -353,6 +359,25 @@ pub(crate) fn cases() -> Vec<Case> {
                 ("open", 1),
             ]),
             looks: vec![look(3, 0, [open()]), look(5, 0, [open()]), look(6, 0, [open()])],
+        },
+        Case {
+            name: "the circuits of two keys open, and recover",
+            series: vec![
+                named("buttress_keyed_circuit_breaker_keys", ("state", "closed"), 7.0).stays(20),
+                named("buttress_keyed_circuit_breaker_keys", ("state", "open"), 0.0)
+                    .stays(5)
+                    .grows(0.5, 1)
+                    .stays(5)
+                    .grows(-0.5, 1)
+                    .stays(10),
+            ],
+            looks: vec![
+                look(5, 0, []),
+                look(6, 0, []),
+                look(6, 15, [keyed(2)]),
+                look(12, 0, [keyed(2)]),
+                look(14, 0, []),
+            ],
         },
         Case {
             name: "a circuit was forced open and forgotten",

@@ -82,6 +82,7 @@ fn filled_in(template: &str, labels: &Labels, value: f64) -> String {
         let (action, after) = after.split_once("}}").expect("it ends");
         text.push_str(before);
         match action.trim() {
+            "$value" => text += &value.to_string(),
             "$value | humanizePercentage" => text += &format!("{}%", four_digits(value * 100.0)),
             "$value | humanizeDuration" => text += &duration(value),
             action => {

@@ -1,5 +1,6 @@
 use axum::{
     body::Body,
+    extract::rejection::PathRejection,
     http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
 };
 use buttress::value::{Table, Value};
@@ -17,4 +18,9 @@ pub(super) fn json(status: StatusCode, value: impl Into<Value>) -> Response<Body
 pub(super) fn refusal(status: StatusCode, kind: &'static str, message: impl Into<Value>) -> Response<Body> {
     let error = Table::new().with("kind", kind).with("message", message);
     json(status, Table::new().with("error", error))
+}
+
+/// The refusal of a path that is no text.
+pub(super) fn malformed(rejection: &PathRejection) -> Response<Body> {
+    refusal(rejection.status(), "bad_request", rejection.body_text())
 }

@@ -7,17 +7,19 @@ use axum::{
     response::Response,
 };
 use buttress::{
+    Registry,
     pool::Pool,
     registry::{Drill, DrillError},
     value::Table,
 };
 use http::StatusCode;
 
-use super::{Office, answer, fresh, recorded};
+use super::{Names, Office, answer, fresh, recorded};
 
 /// A pool, whatever its endpoints are.
 pub(super) trait Endpoints: Send + Sync {
-    fn pool_name(&self) -> Arc<str>;
+    /// The name that the registry has for it.
+    fn name_in(&self, registry: &Registry) -> Option<Arc<str>>;
     fn names(&self) -> Vec<Arc<str>>;
     fn drain(&self, name: &str);
     fn resume(&self, name: &str);
@@ -27,8 +29,8 @@ pub(super) trait Endpoints: Send + Sync {
 }
 
 impl<T: Send + Sync + 'static> Endpoints for Pool<T> {
-    fn pool_name(&self) -> Arc<str> {
-        self.name()
+    fn name_in(&self, registry: &Registry) -> Option<Arc<str>> {
+        registry.name_of(self)
     }
 
     fn names(&self) -> Vec<Arc<str>> {
@@ -55,9 +57,13 @@ impl<T: Send + Sync + 'static> Endpoints for Pool<T> {
 /// Drills of an endpoint, its breaker's among them.
 pub(super) async fn drill(
     State(office): State<Office>,
-    Path((name, drill)): Path<(String, String)>,
+    path: Names<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let (name, drill) = match path {
+        Ok(Path(names)) => names,
+        Err(rejection) => return answer::malformed(&rejection),
+    };
     let Some(pool) = pool_with(&office, &name) else {
         return unknown(&office);
     };
@@ -98,10 +104,11 @@ pub(super) async fn drill(
 }
 
 /// Gives an endpoint another weight.
-pub(super) async fn weigh(
-    State(office): State<Office>,
-    Path((name, weight)): Path<(String, String)>,
-) -> Response {
+pub(super) async fn weigh(State(office): State<Office>, path: Names<(String, String)>) -> Response {
+    let (name, weight) = match path {
+        Ok(Path(names)) => names,
+        Err(rejection) => return answer::malformed(&rejection),
+    };
     let Some(pool) = pool_with(&office, &name) else {
         return unknown(&office);
     };
@@ -136,7 +143,8 @@ fn unknown(office: &Office) -> Response {
 /// The state that an endpoint and its breaker are in.
 fn as_it_is(office: &Office, pool: &dyn Endpoints, name: &str) -> Response {
     let snapshot = office.registry.snapshot();
-    let pool = pool.pool_name();
+    // One that is in no registry has no state there.
+    let pool = pool.name_in(&office.registry).unwrap_or_default();
     let endpoint = snapshot.at(&[&pool, "pool", "endpoints", name]).cloned();
     let breaker = snapshot
         .at(&[&format!("{pool}:{name}"), "circuitBreaker"])

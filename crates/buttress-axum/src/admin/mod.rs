@@ -14,8 +14,8 @@
 //! | | |
 //! |---|---|
 //! | `GET /state` | every policy of the registry, as JSON |
-//! | `GET /metrics` | the same for Prometheus, in the OpenMetrics format (with the `prometheus` feature) |
-//! | `POST /circuit-breakers/{name}/open`, `force-open`, `close`, `reset` | does that to a breaker |
+//! | `GET /metrics` | the same for Prometheus (with the `prometheus` feature): OpenMetrics, or the text format 0.0.4 for who would rather have that, by its `Accept` |
+//! | `POST /circuit-breakers/{name}/open`, `force-open`, `close`, `reset` | does that to a breaker, and to nothing else of that name |
 //! | `POST /circuit-breakers/{name}/record?failures=10` | has it record outcomes; `successes=N` too |
 //! | `POST /endpoints/{name}/drain`, `resume`, `weight/{n}` | of a [pool](Admin::pool), and the drills of the endpoint's breaker |
 //!
@@ -24,15 +24,19 @@
 //!
 //! An answer that is no success is `{"error":{"kind":..,"message":..}}`, and the message says what there is.
 
+#[cfg(feature = "prometheus")]
+mod accept;
 mod answer;
 mod endpoints;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, Request, State},
+    extract::{Path, RawQuery, Request, State, rejection::PathRejection},
     middleware::{self, Next},
     response::Response,
     routing::{get, post},
@@ -47,6 +51,8 @@ use buttress::{
     value::{Table, Value},
 };
 #[cfg(feature = "prometheus")]
+use http::HeaderMap;
+#[cfg(feature = "prometheus")]
 use http::header::CONTENT_TYPE;
 use http::{
     HeaderValue, StatusCode,
@@ -57,6 +63,9 @@ use prometheus_client::{encoding::text, registry::Registry as Page};
 
 use endpoints::Endpoints;
 pub use token::AdminToken;
+
+/// The concern of circuit breakers, in a registry.
+const BREAKER: &str = "circuit_breaker";
 
 /// The most outcomes that one drill records.
 const MOST: u32 = 10_000;
@@ -112,9 +121,11 @@ impl Admin {
             #[cfg(feature = "prometheus")]
             page: {
                 let mut page = Page::default();
-                page.register_collector(Box::new(self.export));
+                page.register_collector(Box::new(self.export.clone()));
                 Arc::new(page)
             },
+            #[cfg(feature = "prometheus")]
+            export: self.export,
             registry: self.registry,
             pool: self.pool,
             token: self.token.map(Arc::new),
@@ -129,7 +140,10 @@ impl Admin {
         let router = Router::new().route("/state", get(state));
         #[cfg(feature = "prometheus")]
         let router = router.route("/metrics", get(metrics));
-        router.merge(drills).with_state(office)
+        router
+            .merge(drills)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(office)
     }
 }
 
@@ -148,6 +162,8 @@ struct Office {
     pool: Option<Arc<dyn Endpoints>>,
     #[cfg(feature = "prometheus")]
     page: Arc<Page>,
+    #[cfg(feature = "prometheus")]
+    export: Export,
     token: Option<Arc<AdminToken>>,
 }
 
@@ -172,23 +188,23 @@ async fn state(State(office): State<Office>) -> Response {
     fresh(StatusCode::OK, office.registry.snapshot())
 }
 
-/// What Prometheus scrapes, in the OpenMetrics format.
+/// What Prometheus scrapes, in the format that it would rather have.
 #[cfg(feature = "prometheus")]
-async fn metrics(State(office): State<Office>) -> Response {
-    let mut text = String::new();
-    if let Err(error) = text::encode(&mut text, &office.page) {
-        tracing::error!(%error, "no metrics");
-        let message = "The metrics cannot be written.";
-        return answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "no_metrics", message);
-    }
+async fn metrics(State(office): State<Office>, headers: HeaderMap) -> Response {
+    let (text, content_type) = if accept::prefers_text(&headers) {
+        let text = office.export.read().to_string();
+        (text, "text/plain; version=0.0.4; charset=utf-8")
+    } else {
+        let mut text = String::new();
+        if let Err(error) = text::encode(&mut text, &office.page) {
+            tracing::error!(%error, "no metrics");
+            let message = "The metrics cannot be written.";
+            return answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "no_metrics", message);
+        }
+        (text, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    };
     let mut response = axum::response::IntoResponse::into_response(text);
-    for (name, value) in [
-        (
-            CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        ),
-        (CACHE_CONTROL, "no-store"),
-    ] {
+    for (name, value) in [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")] {
         response
             .headers_mut()
             .insert(name, HeaderValue::from_static(value));
@@ -196,7 +212,19 @@ async fn metrics(State(office): State<Office>) -> Response {
     response
 }
 
-async fn drill(State(office): State<Office>, Path((name, drill)): Path<(String, String)>) -> Response {
+async fn wrong_method() -> Response {
+    let message = "There is nothing here for that method: `Allow` says for which.";
+    answer::refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}
+
+/// The parts of a path, if they are text.
+type Names<T> = Result<Path<T>, PathRejection>;
+
+async fn drill(State(office): State<Office>, path: Names<(String, String)>) -> Response {
+    let (name, drill) = match path {
+        Ok(Path(names)) => names,
+        Err(rejection) => return answer::malformed(&rejection),
+    };
     let drill = match drill.as_str() {
         "open" => Drill::Open,
         "force-open" => Drill::ForceOpen,
@@ -210,11 +238,11 @@ async fn drill(State(office): State<Office>, Path((name, drill)): Path<(String, 
     office.carry_out(&name, &[drill])
 }
 
-async fn record(
-    State(office): State<Office>,
-    Path(name): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Response {
+async fn record(State(office): State<Office>, path: Names<String>, RawQuery(query): RawQuery) -> Response {
+    let name = match path {
+        Ok(Path(name)) => name,
+        Err(rejection) => return answer::malformed(&rejection),
+    };
     match recorded(query.as_deref().unwrap_or_default()) {
         Ok(drills) => office.carry_out(&name, &drills),
         Err(message) => answer::refusal(StatusCode::BAD_REQUEST, "bad_request", message),
@@ -262,9 +290,9 @@ impl Office {
     /// Carries them out and answers with the state that the breaker is in then.
     fn carry_out(&self, name: &str, drills: &[Drill]) -> Response {
         for drill in drills {
-            match self.registry.drill(name, drill) {
+            match self.registry.drill_concern(BREAKER, name, drill) {
                 Ok(()) => tracing::info!(policy = name, ?drill, "a drill"),
-                Err(DrillError::UnknownName { .. } | DrillError::Unsupported) => return self.unknown(),
+                Err(DrillError::UnknownName { known, .. }) => return unknown(&known),
                 Err(error) => {
                     let message = error.to_string();
                     return answer::refusal(StatusCode::CONFLICT, "refused", message);
@@ -278,20 +306,17 @@ impl Office {
             .with("circuitBreaker", breaker);
         fresh(StatusCode::OK, state)
     }
+}
 
-    fn unknown(&self) -> Response {
-        let snapshot = self.registry.snapshot();
-        let mut known = self.registry.names();
-        known.retain(|name| snapshot.at(&[name, "circuitBreaker"]).is_some());
-        let message = match known.as_slice() {
-            [] => "There is no circuit breaker.".to_owned(),
-            known => format!(
-                "There is no such circuit breaker. There is: {}.",
-                known.join(", ")
-            ),
-        };
-        answer::refusal(StatusCode::NOT_FOUND, "unknown_name", message)
-    }
+fn unknown(known: &[Arc<str>]) -> Response {
+    let message = match known {
+        [] => "There is no circuit breaker.".to_owned(),
+        known => format!(
+            "There is no such circuit breaker. There is: {}.",
+            known.join(", ")
+        ),
+    };
+    answer::refusal(StatusCode::NOT_FOUND, "unknown_name", message)
 }
 
 /// JSON that is true now and not to be kept.
@@ -300,43 +325,4 @@ fn fresh(status: StatusCode, value: impl Into<Value>) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_and_successes_are_recorded_in_bounds() {
-        let times = |query: &str| {
-            recorded(query).map(|drills| {
-                let one = |drill: &Drill| match drill {
-                    Drill::Record { outcome, times } => (outcome.verdict(), *times),
-                    other => unreachable!("{other:?}"),
-                };
-                drills.iter().map(one).collect::<Vec<_>>()
-            })
-        };
-        assert_eq!(times("failures=10"), Ok(vec![(Verdict::Failure, 10)]));
-        assert_eq!(times("successes=1"), Ok(vec![(Verdict::Success, 1)]));
-        assert_eq!(
-            times("successes=2&failures=10000"),
-            Ok(vec![(Verdict::Failure, 10_000), (Verdict::Success, 2)])
-        );
-        for wrong in [
-            "",
-            "failures",
-            "failures=",
-            "failures=0",
-            "failures=10001",
-            "failures=-1",
-            "failures=+1",
-            "failures=1.5",
-            "failures=99999999999999999999",
-            "failures=1&failures=1",
-            "failure=1",
-        ] {
-            assert!(times(wrong).is_err(), "{wrong}");
-        }
-    }
 }

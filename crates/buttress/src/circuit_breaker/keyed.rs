@@ -26,6 +26,9 @@ use crate::{
 /// Longer keys share the overflow breaker: a key comes from outside, and the map holds many.
 const LONGEST_KEY: usize = 256;
 
+/// What the overflow breaker is called in place of a key.
+const OVERFLOW: &str = "*";
+
 /// A circuit breaker for each key: for each host, gRPC method, tenant or account.
 ///
 /// A breaker is made when its key is first used, from the policy of that key or the default one, and is called
@@ -131,7 +134,7 @@ impl KeyedCircuitBreakerBuilder {
 
 impl Shared {
     fn new(options: KeyedCircuitBreakerBuilder) -> Self {
-        let overflow = make(&options.prefix, "*", &options.policy);
+        let overflow = make(&options.prefix, OVERFLOW, &options.policy);
         let shared = Self {
             map: Keyed::new(options.max_keys, options.idle, overflow),
             prefix: options.prefix,
@@ -139,15 +142,15 @@ impl Shared {
             policies: options.policies,
             events: Arc::default(),
         };
-        shared.forward_events_of(shared.map.overflow());
+        shared.forward_events_of(shared.map.overflow(), OVERFLOW.into());
         shared
     }
 
-    fn forward_events_of(&self, breaker: &CircuitBreaker) {
+    fn forward_events_of(&self, breaker: &CircuitBreaker, key: Arc<str>) {
         let events: Weak<Emitter> = Arc::downgrade(&self.events);
         breaker.listen(move |event| {
             if let Some(events) = events.upgrade() {
-                events.forward(event);
+                events.forward_of_member(event, &key);
             }
         });
     }
@@ -189,8 +192,11 @@ impl KeyedCircuitBreaker {
             )
         });
         if let Found::Made(breaker) = &found {
-            shared.forward_events_of(breaker);
-            shared.events.emit(super::CONCERN, &breaker.name(), || Created);
+            let key: Arc<str> = key.into();
+            shared.forward_events_of(breaker, key.clone());
+            shared
+                .events
+                .emit_of_member(super::CONCERN, &breaker.name(), &key, || Created);
         }
         found.into_value()
     }
@@ -311,6 +317,8 @@ impl fmt::Debug for KeyedCircuitBreaker {
     }
 }
 
+/// Its breakers are members of it, so each can be read and drilled as `{name}:{key}`, by the name that the registry has
+/// for it.
 impl Policy for KeyedCircuitBreaker {
     fn concern(&self) -> &'static str {
         "keyed_circuit_breaker"
@@ -341,7 +349,7 @@ impl Policy for KeyedCircuitBreaker {
         // Keys with a policy of their own are the operator's choice, and not without end.
         for key in self.shared.policies.keys() {
             if let Some(breaker) = self.shared.map.get(key.as_str()) {
-                breaker.samples(&breaker.name(), samples);
+                breaker.samples(&format!("{name}:{key}"), samples);
             }
         }
     }
@@ -361,10 +369,14 @@ impl Policy for KeyedCircuitBreaker {
         }
     }
 
-    fn members(&self) -> Vec<(Arc<str>, Arc<dyn Policy>)> {
-        self.breakers()
-            .into_iter()
-            .map(|breaker| (breaker.name(), Arc::new(breaker) as Arc<dyn Policy>))
-            .collect()
+    fn members(&self, name: &str) -> Vec<(Arc<str>, Arc<dyn Policy>)> {
+        let member = |key: &str, breaker: CircuitBreaker| {
+            let breaker: Arc<dyn Policy> = Arc::new(breaker);
+            (Arc::from(format!("{name}:{key}")), breaker)
+        };
+        let map = &self.shared.map;
+        let keyed = map.snapshot().into_iter();
+        let keyed = keyed.map(|(key, breaker)| member(&key, breaker));
+        keyed.chain([member(OVERFLOW, map.overflow().clone())]).collect()
     }
 }

@@ -22,6 +22,7 @@
 //! | reader | feature | |
 //! |---|---|---|
 //! | `prometheus_client::collector::Collector` for [`Export`] | `prometheus` | OpenMetrics text and protobuf |
+//! | [`Reading`], as text | always | the text format 0.0.4 of Prometheus |
 //! | `facade::Bridge` | `metrics-facade` | differences, for whatever recorder the application has |
 //! | the crate `buttress-opentelemetry` | | observable instruments |
 //! | [`Registry::snapshot`](crate::Registry::snapshot) | always | JSON |
@@ -98,8 +99,13 @@
 //!
 //! ¹ and `route`, where [`Metrics::by_route`](crate::metrics::Metrics::by_route) counts them.
 //!
-//! Counters only ever grow: no reset by hand lowers them. There are as many series as there are policies, and endpoints of
-//! pools, whose breakers are `{pool}:{endpoint}`: a key of a keyed policy never becomes a label.
+//! Counters only ever grow: no reset by hand lowers them, and an endpoint that takes the place of another of its name goes
+//! on with what that has counted. Only with a policy do they go, as when a program ends: with what is removed from a
+//! registry, with an endpoint that is removed, and with the breaker of one that is replaced, for it gets a new one.
+//!
+//! There are as many series as there are policies, and endpoints of pools, whose breakers and limits are
+//! `{pool}:{endpoint}`. Of a keyed policy those keys are `{name}:{key}` that the policy itself names, and no others: a key
+//! that comes from outside never becomes a label.
 
 mod builder;
 #[cfg(feature = "metrics-facade")]
@@ -109,6 +115,7 @@ mod family;
 mod prometheus;
 mod reading;
 mod samples;
+mod text;
 
 use std::{sync::Arc, time::Duration};
 

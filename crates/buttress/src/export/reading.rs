@@ -1,7 +1,7 @@
 use std::{num::NonZeroU128, sync::Arc, time::Duration};
 
 use super::{Kind, samples::Sample, samples::Value};
-use crate::histogram;
+use crate::{histogram, ordered::Ordered};
 
 /// All metrics at one moment, as every exporter shows them.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,42 +115,41 @@ impl Durations {
 
 impl Reading {
     pub(super) fn of(samples: Vec<Sample>, prefix: &str, bounds: &[Duration]) -> Self {
-        let mut metrics: Vec<Metric> = Vec::new();
+        let mut families = Ordered::new();
         for sample in samples {
-            let unit = match sample.family.kind() {
-                Kind::Durations => "_seconds",
-                Kind::Counter | Kind::Gauge => "",
-            };
-            let (family, name) = (sample.family, sample.family.name());
-            let name = match prefix {
-                "" => format!("{name}{unit}"),
-                prefix => format!("{prefix}_{name}{unit}"),
-            };
+            let family = sample.family;
             let point = match sample.value {
                 Value::Counter(count) => Point::Counter(count),
                 Value::Gauge(value) => Point::Gauge(value),
                 Value::Durations(exact) => Point::Durations(Durations::of(exact, bounds)),
             };
-            let series = Series {
-                labels: sample.labels,
-                point,
-                exemplar: sample.exemplar,
-            };
-            let known = metrics
-                .iter_mut()
-                .find(|m| *m.name == *name && m.kind == family.kind());
-            match known {
-                // A policy of a user's own might use a label twice; a scrape with such a series is refused whole.
-                Some(metric) if metric.series.iter().any(|s| s.labels == series.labels) => {}
-                Some(metric) => metric.series.push(series),
-                None => metrics.push(Metric {
-                    name: name.into(),
-                    help: family.help(),
-                    kind: family.kind(),
-                    series: vec![series],
-                }),
-            }
+            let key = (family.name(), family.kind());
+            let (_, series) = families.or_insert_with(&key, || (key, (family.help(), Ordered::new())));
+            // A policy of a user's own might use a label twice; a scrape with such a series is refused whole.
+            series.insert_new(sample.labels, (point, sample.exemplar));
         }
+        let metric = |((name, kind), (help, series)): ((&str, Kind), (_, Ordered<_, _>))| {
+            let unit = match kind {
+                Kind::Durations => "_seconds",
+                Kind::Counter | Kind::Gauge => "",
+            };
+            let name = match prefix {
+                "" => format!("{name}{unit}"),
+                prefix => format!("{prefix}_{name}{unit}"),
+            };
+            let series = series.into_iter().map(|(labels, (point, exemplar))| Series {
+                labels,
+                point,
+                exemplar,
+            });
+            Metric {
+                name: name.into(),
+                help,
+                kind,
+                series: series.collect(),
+            }
+        };
+        let mut metrics: Vec<Metric> = families.into_iter().map(metric).collect();
         metrics.sort_by(|a, b| a.name.cmp(&b.name));
         Self { metrics }
     }

@@ -215,8 +215,8 @@ impl<A, K> fmt::Debug for Fallback<A, K> {
 /// understands [`Drill::Reset`].
 impl<A, K> Policy for Fallback<A, K>
 where
-    A: Send + Sync,
-    K: Send + Sync,
+    A: Send + Sync + 'static,
+    K: Send + Sync + 'static,
 {
     fn concern(&self) -> &'static str {
         CONCERN

@@ -19,7 +19,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 use super::{events::PoolEvent, fading::Tick, hub::Hub, measures::Measures, token::PoolToken};
 use crate::{
     admission::{Admission, Admitted},
-    clock::Instant,
+    clock::{self, Instant},
     outcome::{Outcome, Verdict},
     striped::Striped,
 };
@@ -44,10 +44,11 @@ pub(super) struct Node {
     ramp_from: AtomicU64,
     pub(super) weight: AtomicU32,
     pub(super) measures: Measures,
-    pub(super) books: Striped<8>,
+    /// One for all that have the name in turn, so that no count ever falls.
+    pub(super) books: Arc<Striped<8>>,
     // Locked when something is found out about the endpoint, and by those who look; not on the way of a call.
     turn: Mutex<Turn>,
-    /// The last call has left an endpoint that takes no more.
+    /// The last call has left, and somebody waits for that.
     pub(super) empty: Notify,
     /// The checks of its health should not wait.
     pub(super) hurry: Arc<Notify>,
@@ -58,7 +59,11 @@ pub(super) struct Node {
 const REMOVED: u64 = 1 << 63;
 const DRAINING: u64 = 1 << 62;
 const UNHEALTHY: u64 = 1 << 61;
-const FLAGS: u64 = REMOVED | DRAINING | UNHEALTHY;
+/// Somebody waits until no call is in flight.
+const AWAITED: u64 = 1 << 60;
+/// Those that keep calls away.
+const OUT: u64 = REMOVED | DRAINING | UNHEALTHY;
+const FLAGS: u64 = OUT | AWAITED;
 
 /// Indices of the books.
 pub(super) mod book {
@@ -74,14 +79,22 @@ pub(super) mod book {
 }
 
 impl Node {
+    /// One that takes the place of `before`, if there is one of its name, goes on with its books.
     pub(super) fn new(
         hub: Arc<Hub>,
         slot: u8,
         name: Arc<str>,
         weight: u32,
         guard: Option<Arc<dyn Admission>>,
+        before: Option<&Self>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            turn: Mutex::new(
+                before
+                    .map(|before| before.next_turn(clock::now()))
+                    .unwrap_or_default(),
+            ),
+            books: before.map_or_else(|| Arc::new(Striped::new()), |before| before.books.clone()),
             id: hub.next_id.fetch_add(1, Relaxed),
             slot,
             name,
@@ -93,21 +106,20 @@ impl Node {
             ramp_from: AtomicU64::new(0),
             weight: AtomicU32::new(weight),
             measures: Measures::default(),
-            books: Striped::new(),
-            turn: Mutex::default(),
             empty: Notify::new(),
             hurry: Arc::default(),
             watcher: Mutex::default(),
         })
     }
 
-    /// Has its breaker tell of every change, now that the endpoint is in the pool.
+    /// Has its breaker tell of every change, now that the endpoint is in the pool, and tells those who listen to the pool.
     pub(super) fn listen(self: &Arc<Self>) {
         if let Some(guard) = self.guard() {
             // A breaker may outlive the pool, and listeners are for ever.
             let weak = Arc::downgrade(self);
-            guard.listen(Arc::new(move |_| {
-                if let Some(node) = weak.upgrade() {
+            guard.listen(Arc::new(move |event| {
+                if let Some(node) = weak.upgrade().filter(|node| !node.is_removed()) {
+                    node.hub.events.forward_of_member(event, &node.name);
                     node.look();
                 }
             }));
@@ -136,7 +148,7 @@ impl Node {
     /// May it be chosen?
     #[inline]
     pub(super) fn is_usable(&self, now: Instant, tick: Tick) -> bool {
-        self.word.load(Acquire) & FLAGS == 0
+        self.word.load(Acquire) & OUT == 0
             && self.throttled_until.load(Relaxed) <= tick
             && self.guard().is_none_or(|guard| guard.would_admit(now))
     }
@@ -148,7 +160,7 @@ impl Node {
 
     /// When a call that comes now would have its turn, where nothing but a limit is in the way.
     pub(super) fn turn_in(&self, now: Instant, tick: Tick) -> Option<Duration> {
-        if self.word.load(Acquire) & FLAGS != 0 || self.is_throttled(tick) {
+        if self.word.load(Acquire) & OUT != 0 || self.is_throttled(tick) {
             return None;
         }
         self.guard()?.turn_in(now)
@@ -158,6 +170,10 @@ impl Node {
     #[inline]
     pub(super) fn is_offered(&self) -> bool {
         self.word.load(Acquire) & (REMOVED | DRAINING) == 0
+    }
+
+    fn is_removed(&self) -> bool {
+        self.word.load(Acquire) & REMOVED != 0
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -190,7 +206,7 @@ impl Node {
 
     /// When it may be chosen again though nothing else happens, if that is known.
     pub(super) fn next_chance(&self, now: Instant) -> Option<Instant> {
-        if self.word.load(Acquire) & FLAGS != 0 {
+        if self.word.load(Acquire) & OUT != 0 {
             return None;
         }
         let left_alone = self.hub.instant(self.throttled_until.load(Relaxed)).max(now);
@@ -239,9 +255,16 @@ impl Node {
     #[inline]
     pub(super) fn leave(&self) {
         let before = self.word.fetch_sub(1, AcqRel);
-        if before & (REMOVED | DRAINING) != 0 && before & !FLAGS == 1 {
-            self.empty.notify_waiters();
+        if before & AWAITED != 0 && before & !FLAGS == 1 {
+            self.tell_that_it_is_empty();
         }
+    }
+
+    #[cold]
+    fn tell_that_it_is_empty(&self) {
+        // Who wants to be told again says so again.
+        self.word.fetch_and(!AWAITED, AcqRel);
+        self.empty.notify_waiters();
     }
 
     /// How a call ended, which is no success.
@@ -276,9 +299,6 @@ impl Node {
         if flag == REMOVED {
             self.unwatch();
         }
-        if before & !FLAGS == 0 {
-            self.empty.notify_waiters();
-        }
         self.hub.changed.notify_waiters();
         if was_last && self.hub.down.load(Acquire) > 0 {
             self.hub.emit(PoolEvent::Exhausted);
@@ -300,8 +320,9 @@ impl Node {
     /// Waits until it has no calls in flight.
     pub(super) async fn emptied(&self) {
         loop {
+            // It hears of whatever happens from here on, and the flag is raised after: no end of a call is missed.
             let notified = self.empty.notified();
-            if self.in_flight() == 0 {
+            if self.word.fetch_or(AWAITED, AcqRel) & !FLAGS == 0 {
                 return;
             }
             notified.await;

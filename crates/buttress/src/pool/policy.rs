@@ -18,7 +18,7 @@ use super::{
     tried::Tried,
 };
 use crate::{
-    admission::MakeAdmission,
+    admission::{MakeAdmission, parts},
     clock,
     config::ConfigError,
     context,
@@ -281,8 +281,8 @@ impl<T> Pool<T> {
         Ok(())
     }
 
-    /// Has `listener` called with every event, on the task in which it happened. It is called with no lock held, so it
-    /// may ask or steer the pool.
+    /// Has `listener` called with every event of the pool, and of the breakers and limits of its endpoints, on the task in
+    /// which it happened. It is called with no lock held, so it may ask or steer the pool.
     pub fn listen(&self, listener: impl Fn(&Event) + Send + Sync + 'static) {
         self.shared.hub.events.listen(Arc::new(listener));
     }
@@ -338,9 +338,9 @@ impl<T> fmt::Debug for Pool<T> {
     }
 }
 
-/// The breakers of its endpoints are members of it, so each can be read and drilled by the name
-/// `{pool}:{endpoint}`.
-impl<T: Send + Sync> Policy for Pool<T> {
+/// The breakers and limits of its endpoints are members of it, so each can be read and drilled as `{pool}:{endpoint}`, by
+/// the name that the registry has for the pool.
+impl<T: Send + Sync + 'static> Policy for Pool<T> {
     fn concern(&self) -> &'static str {
         super::CONCERN
     }
@@ -352,7 +352,7 @@ impl<T: Send + Sync> Policy for Pool<T> {
     fn samples(&self, name: &str, samples: &mut Samples) {
         families::write(&self.snapshot(), name, samples);
         // Its endpoints are few and come from its owner, so their breakers may be series of their own.
-        for (name, guard) in self.members() {
+        for (name, guard) in self.members(name) {
             guard.samples(&name, samples);
         }
     }
@@ -375,12 +375,9 @@ impl<T: Send + Sync> Policy for Pool<T> {
         }
     }
 
-    fn members(&self) -> Vec<(Arc<str>, Arc<dyn Policy>)> {
-        let pool = self.name();
-        let member = |node: &Arc<super::node::Node>| {
-            let guard: Arc<dyn Policy> = node.guard()?.clone();
-            Some((format!("{pool}:{}", node.name).into(), guard))
-        };
-        self.shared.nodes().iter().filter_map(member).collect()
+    fn members(&self, name: &str) -> Vec<(Arc<str>, Arc<dyn Policy>)> {
+        let nodes = self.shared.nodes().into_iter();
+        let guarded = nodes.filter_map(|node| Some((format!("{name}:{}", node.name), node.guard()?.clone())));
+        guarded.flat_map(|(name, guard)| parts(&guard, &name)).collect()
     }
 }

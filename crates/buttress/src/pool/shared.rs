@@ -81,41 +81,40 @@ impl<T> Shared<T> {
         let mut problems = Problems::new();
         endpoint.check(&mut problems);
         problems.into_result()?;
-        let guard = match (endpoint.guard, self.make.get()) {
+        // Made outside of the change, under which nothing of the user's may run.
+        let mut guard = match (endpoint.guard, self.make.get()) {
             (Some(guard), _) => Some(guard),
             (None, Some(make)) => Some(make.make(&endpoint.name)?),
             (None, None) => None,
         };
-        // Made outside of the change, under which nothing of the user's may run. Should two be added at a time, they
-        // may share a slot, which costs next to nothing.
-        let slot = free_slot(self.set.load().roster.nodes.iter().map(|node| node.slot));
-        let node = Node::new(self.hub.clone(), slot, endpoint.name, endpoint.weight, guard);
-        let mut member = Some(Member {
-            weight: node.full_weight(),
-            node: node.clone(),
-            target: Arc::new(endpoint.target),
-        });
-        let replaced = self.change(|members, _| {
-            let known = members.iter().position(|member| member.node.name == node.name);
+        let (name, weight, target) = (endpoint.name, endpoint.weight, Arc::new(endpoint.target));
+        let added = self.change(|members, _| {
+            let known = members.iter().position(|member| member.node.name == name);
             if known.is_some() && !replace {
-                return Err(());
+                return None;
             }
-            let (Some(member), hub) = (member.take(), &self.hub) else {
-                return Err(());
+            let before = known.map(|known| &*members[known].node);
+            let slot = free_slot(members.iter().map(|member| member.node.slot));
+            let node = Node::new(self.hub.clone(), slot, name.clone(), weight, guard.take(), before);
+            let member = Member {
+                weight: node.full_weight(),
+                node: node.clone(),
+                target: target.clone(),
             };
-            hub.entered(true);
-            Ok(match known {
+            self.hub.entered(true);
+            let replaced = match known {
                 Some(known) => Some(std::mem::replace(&mut members[known], member).node),
                 None => {
                     members.push(member);
                     None
                 }
-            })
+            };
+            Some((node, replaced))
         });
-        let Ok(replaced) = replaced else {
+        let Some((node, replaced)) = added else {
             return Err(ConfigError::one(
                 "name",
-                &node.name,
+                &name,
                 "a name that no other endpoint has",
             ));
         };

@@ -24,7 +24,9 @@ impl<T> Pool<T> {
         self.shared.add(endpoint, false).map(|_| ())
     }
 
-    /// Adds an endpoint, or puts it in the place of the one of its name, which is [removed](Self::remove).
+    /// Adds an endpoint, or puts it in the place of the one of its name, which is [removed](Self::remove). What has been
+    /// counted under the name goes on. How well it does is found out anew, by a breaker of its own or a new one from the
+    /// pool, whose counts begin at zero.
     ///
     /// # Errors
     ///
@@ -60,8 +62,8 @@ impl<T> Pool<T> {
         resumed
     }
 
-    /// Waits until an endpoint has no calls in flight: drain it first, or it may take a while. At once if there is
-    /// none of that name.
+    /// Waits until an endpoint has no calls in flight, be it for a moment: drain it first, or by the time that this returns
+    /// there may be others. At once if there is none of that name.
     ///
     /// # Cancel safety
     ///

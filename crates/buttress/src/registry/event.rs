@@ -32,16 +32,43 @@ use crate::clock::{self, Instant};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Event {
-    /// The policy's name.
+    /// The policy's name; to those who listen to a registry, the one that it has there.
     pub policy: Arc<str>,
     /// The policy's concern, in `snake_case`.
     pub concern: &'static str,
     /// When it happened.
     pub at: Instant,
+    /// What the policy that holds this one calls it, if one does.
+    member: Option<Arc<str>>,
     detail: Arc<dyn Detail>,
 }
 
 impl Event {
+    fn new(concern: &'static str, policy: &Arc<str>, detail: impl Detail) -> Self {
+        Self {
+            policy: policy.clone(),
+            concern,
+            at: clock::now(),
+            member: None,
+            detail: Arc::new(detail),
+        }
+    }
+
+    /// As a registry tells it, in which the policy that it came from has that name and is of that concern.
+    pub(super) fn named(&self, name: &Arc<str>, concern: &str) -> Self {
+        let policy = match &self.member {
+            Some(member) => format!("{name}:{member}").into(),
+            None if self.concern == concern => name.clone(),
+            // Of something inside of a policy of a user's own.
+            None => self.policy.clone(),
+        };
+        Self {
+            policy,
+            member: None,
+            ..self.clone()
+        }
+    }
+
     /// What happened, if it is of that type.
     #[must_use]
     pub fn detail<T: Detail>(&self) -> Option<&T> {
@@ -69,6 +96,17 @@ pub struct Created;
 impl fmt::Display for Created {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("created")
+    }
+}
+
+/// A policy was taken out of the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed;
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("removed")
     }
 }
 
@@ -117,12 +155,38 @@ impl Emitter {
         detail: impl FnOnce() -> D,
     ) {
         if self.is_heard() {
+            self.forward(&Event::new(concern, policy, detail()));
+        }
+    }
+
+    /// Passes on what happened to a policy that this one holds and calls `member`.
+    #[cfg_attr(
+        not(all(feature = "circuit-breaker", feature = "keyed", feature = "pool")),
+        allow(dead_code)
+    )]
+    pub(crate) fn forward_of_member(&self, event: &Event, member: &Arc<str>) {
+        if self.is_heard() {
             self.forward(&Event {
-                policy: policy.clone(),
-                concern,
-                at: clock::now(),
-                detail: Arc::new(detail()),
+                member: Some(member.clone()),
+                ..event.clone()
             });
+        }
+    }
+
+    /// [`emit`](Self::emit), of a policy that this one holds and calls `member`.
+    #[cfg_attr(
+        not(all(feature = "circuit-breaker", feature = "keyed", feature = "pool")),
+        allow(dead_code)
+    )]
+    pub(crate) fn emit_of_member<D: Detail>(
+        &self,
+        concern: &'static str,
+        policy: &Arc<str>,
+        member: &Arc<str>,
+        detail: impl FnOnce() -> D,
+    ) {
+        if self.is_heard() {
+            self.forward_of_member(&Event::new(concern, policy, detail()), member);
         }
     }
 

@@ -65,7 +65,7 @@ fn a_million_keys_are_no_series() {
     let _ = keyed.get("the-big-one");
     let values = of_reading(&Export::of(&registry).read());
     assert_eq!(
-        values["buttress_circuit_breaker_state{name=tenant:the-big-one,state=closed}"],
+        values["buttress_circuit_breaker_state{name=others:the-big-one,state=closed}"],
         1.0
     );
 }

@@ -13,11 +13,8 @@ fn page(export: Export) -> String {
     page
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_parser_of_the_text_finds_the_same_values() {
-    let (registry, _, _) = busy().await;
-    let export = Export::of(&registry);
-    let page = page(export.clone());
+/// What a parser finds on a page, and how many sums of durations: those are not compared.
+fn parsed(page: &str) -> (Values, usize) {
     let scrape = Scrape::parse(page.lines().map(|line| Ok(line.to_owned()))).expect("it parses");
     let mut found = Values::new();
     for sample in scrape.samples {
@@ -40,15 +37,62 @@ async fn a_parser_of_the_text_finds_the_same_values() {
             Value::Summary(_) => panic!("there is none"),
         }
     }
-    let sums: Vec<_> = found
-        .keys()
-        .filter(|name| name.contains("_seconds_sum"))
-        .cloned()
+    let all = found.len();
+    found.retain(|name, _| !name.contains("_seconds_sum"));
+    let sums = all - found.len();
+    (found, sums)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parser_of_the_text_finds_the_same_values() {
+    let (registry, _, _) = busy().await;
+    let export = Export::of(&registry);
+    for page in [page(export.clone()), export.read().to_string()] {
+        let (found, sums) = parsed(&page);
+        // Of the two durations of calls, and of the waits of each class.
+        assert_eq!(sums, 2 + 5);
+        assert_eq!(found, of_reading(&export.read()), "{page}");
+    }
+}
+
+/// The lines of a page that are no comments, with the labels in order.
+fn lines(page: &str) -> Vec<String> {
+    let of_values = page.lines().filter(|line| !line.starts_with('#'));
+    let mut lines: Vec<_> = of_values
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            let (name, labels) = series.split_once('{').expect("labels");
+            let mut labels: Vec<_> = labels.trim_end_matches('}').split(',').collect();
+            labels.sort_unstable();
+            let value: f64 = value.parse().expect("a number");
+            format!("{name} {} {value}", labels.join(","))
+        })
         .collect();
-    // Of the two durations of calls, and of the waits of each class.
-    assert_eq!(sums.len(), 2 + 5);
-    found.retain(|name, _| !sums.contains(name));
-    assert_eq!(found, of_reading(&export.read()), "{page}");
+    lines.sort_unstable();
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_text_format_has_the_same_series_under_its_own_rules() {
+    let (registry, _, _) = busy().await;
+    let export = Export::of(&registry);
+    let (text, page) = (export.read().to_string(), page(export));
+    assert_eq!(
+        lines(&text),
+        lines(&page),
+        "to the bounds of buckets and the sums"
+    );
+    assert!(!text.contains("# EOF") && text.ends_with('\n'));
+    for line in [
+        "# HELP buttress_requests_total ",
+        "# TYPE buttress_requests_total counter\nbuttress_requests_total{stack=\"api\",outcome=\"success\"} 11\n",
+        "# TYPE buttress_request_duration_seconds histogram\n",
+        "buttress_request_duration_seconds_bucket{stack=\"api\",le=\"1.0\"} ",
+        "buttress_request_duration_seconds_bucket{stack=\"api\",le=\"+Inf\"} 26\n",
+        "# TYPE buttress_circuit_breaker_state gauge\n",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,10 +127,12 @@ async fn the_page_is_open_metrics() {
 fn a_name_cannot_break_out_of_its_label() {
     let registry = Registry::new();
     registry.register("a\"} 1\n# \\ b", &Metrics::new());
-    let page = page(Export::of(&registry));
-    assert!(page.contains(r#"stack="a\"} 1\n# \\ b""#), "{page}");
-    assert!(
-        page.lines()
-            .all(|line| line.starts_with("# ") || line.starts_with("buttress_"))
-    );
+    let export = Export::of(&registry);
+    for page in [export.read().to_string(), page(export)] {
+        assert!(page.contains(r#"stack="a\"} 1\n# \\ b""#), "{page}");
+        assert!(
+            page.lines()
+                .all(|line| line.starts_with("# ") || line.starts_with("buttress_"))
+        );
+    }
 }

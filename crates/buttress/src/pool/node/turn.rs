@@ -212,6 +212,16 @@ impl Node {
         }
     }
 
+    /// What one that takes its place begins with: what has been counted under the name, and nothing that is held against
+    /// it.
+    pub(super) fn next_turn(&self, now: Instant) -> Turn {
+        Turn {
+            failed_before: self.failed_for(now).1,
+            rebalanced: self.judged(),
+            ..Turn::default()
+        }
+    }
+
     /// Successes and failures so far.
     fn judged(&self) -> (u64, u64) {
         let failures = self.books.total(book::FAILURE) + self.books.total(book::THROTTLED);

@@ -1,6 +1,7 @@
 //! Endpoints that come, change and go.
 
 use super::*;
+use tokio_test::{assert_pending, assert_ready, task};
 use tower::discover::Change;
 
 #[tokio::test(start_paused = true)]
@@ -55,6 +56,59 @@ async fn a_draining_endpoint_is_empty_when_its_calls_have_ended() {
     assert_eq!(nodes[0].calls(), 5);
     drop(running);
     pool.emptied("nobody").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_endpoint_to_be_empty_is_told_though_it_takes_calls() {
+    let pool = Pool::builder().endpoint("a", 1).build().expect("valid");
+    let acquire = || pool.try_acquire().expect("it takes calls");
+    let calls = [acquire(), acquire()];
+    let mut waiting = [(), ()].map(|()| task::spawn(pool.emptied("a")));
+    for one in &mut waiting {
+        assert_pending!(one.poll());
+    }
+    let state = pool.snapshot();
+    assert_eq!((state.usable(), state.endpoints[0].in_flight), (1, 2));
+    let [first, second] = calls.map(|call| {
+        call.record(Outcome::SUCCESS);
+        waiting.each_ref().map(|one| one.is_woken())
+    });
+    assert_eq!((first, second), ([false, false], [true, true]));
+    let [one, other] = &mut waiting;
+    assert_ready!(one.poll());
+    // Another call has come before the other looks.
+    let call = acquire();
+    assert_pending!(other.poll());
+    drop(call);
+    assert!(other.is_woken());
+    assert_ready!(other.poll());
+    assert_ready!(task::spawn(pool.emptied("a")).poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_takes_the_place_of_another_goes_on_with_its_counts() {
+    let pool = Pool::builder().breaker(breaker()).endpoint("a", 1);
+    let pool = pool.build().expect("valid");
+    let acquire = || pool.try_acquire().expect("it takes calls");
+    let late = acquire();
+    for _ in 0..3 {
+        acquire().record(Outcome::failure(Reason::Error));
+    }
+    tokio::time::advance(secs(5)).await;
+    let of_a = || pool.snapshot().endpoint("a").cloned().expect("it is there");
+    assert_eq!(of_a().failed_for, Some(secs(5)));
+    pool.insert(Endpoint::new("a", 2)).expect("valid");
+    let call = acquire();
+    assert_eq!(*call, 2);
+    call.record(Outcome::SUCCESS);
+    late.record(Outcome::SUCCESS);
+    let a = of_a();
+    assert_eq!((a.failure, a.success, a.calls, a.in_flight), (3, 2, 5, 0));
+    assert_eq!((a.failed_for, a.failed_in_all), (None, secs(5)));
+    // But nothing is held against it.
+    pool.rebalance();
+    let a = of_a();
+    assert_eq!((a.effective_weight, a.phase), (1.0, Phase::Up));
 }
 
 #[tokio::test(start_paused = true)]

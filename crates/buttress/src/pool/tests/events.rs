@@ -1,7 +1,107 @@
 //! What is told, to whom, and how often.
 
 use super::*;
-use crate::registry::{Drill, Registry};
+use crate::{
+    circuit_breaker::{Cause, State, Transition},
+    export::{Export, Point},
+    registry::{Drill, Event, Registry, Subscription},
+};
+
+/// What changed for breakers, as a registry tells it.
+fn transitions(heard: &mut Subscription) -> Vec<(String, State, State, Cause)> {
+    let change = |event: Event| {
+        let change = event.detail::<Transition>()?;
+        assert_eq!(event.concern, "circuit_breaker");
+        Some((event.policy.to_string(), change.from, change.to, change.cause))
+    };
+    let events = std::iter::from_fn(|| heard.try_next()).map(|event| event.expect("not lagging"));
+    events.filter_map(change).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_hears_the_breakers_of_endpoints_old_and_new() {
+    let pool = Pool::builder().name("shop").breaker(breaker()).endpoint("a", 1);
+    let pool = pool.build().expect("valid");
+    let registry = Registry::new();
+    registry.register("upstream", &pool);
+    let mut heard = registry.subscribe();
+    pool.add(Endpoint::new("b", 2)).expect("a new name");
+    let failure = Outcome::failure(Reason::Error);
+    for endpoint in ["a", "b"] {
+        let three = Drill::Record {
+            outcome: failure,
+            times: 3,
+        };
+        pool.drill(endpoint, &three).expect("it has a breaker");
+    }
+    let cause = Cause::ConsecutiveFailures {
+        failures: 3,
+        last: Reason::Error,
+        open_for: secs(10),
+    };
+    let opened = |name: &str| (name.to_owned(), State::Closed, State::Open, cause);
+    assert_eq!(
+        transitions(&mut heard),
+        [opened("upstream:a"), opened("upstream:b")]
+    );
+    // One that is gone is not the pool's any more, though a call is still on its way to it.
+    let own = breaker().build().expect("valid");
+    pool.add(Endpoint::new("c", 3).breaker(own.clone()))
+        .expect("a new name");
+    let call = pool.try_acquire().expect("the last that is up");
+    pool.remove("c");
+    own.force_open();
+    assert_eq!(transitions(&mut heard), []);
+    drop(call);
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_of_two_pools_of_one_name_are_apart() {
+    let pool = || {
+        let pool = Pool::builder().name("db").breaker(breaker()).endpoint("a", 1);
+        pool.build().expect("valid")
+    };
+    let (one, other) = (pool(), pool());
+    let registry = Registry::new();
+    let names = [&one, &other].map(|pool| registry.register("db", pool).to_string());
+    assert_eq!(names, ["db", "db#2"]);
+    let names = registry.names();
+    let names: Vec<_> = names.iter().map(|name| &**name).collect();
+    assert_eq!(names, ["db", "db:a", "db#2", "db#2:a"]);
+    let mut heard = registry.subscribe();
+    other.drill("a", &Drill::ForceOpen).expect("it has a breaker");
+    let heard = transitions(&mut heard);
+    assert_eq!(
+        heard.iter().map(|event| &*event.0).collect::<Vec<_>>(),
+        ["db#2:a"]
+    );
+
+    let state = registry.snapshot();
+    let reading = Export::of(&registry).read();
+    for (name, json, label) in [
+        ("db:a", "CLOSED", "closed"),
+        ("db#2:a", "FORCED_OPEN", "forced_open"),
+    ] {
+        let shown = state.at(&[name, "circuitBreaker", "state"]);
+        assert_eq!(shown.and_then(|state| state.as_str()), Some(json), "{name}");
+        let mut metrics = reading.metrics().iter();
+        let states = metrics.find(|metric| &*metric.name == "buttress_circuit_breaker_state");
+        let mut series = states.expect("it is exported").series.iter();
+        let one = series.find(|series| {
+            let labels: Vec<_> = series.labels.iter().map(|(_, value)| &**value).collect();
+            labels == [name, label]
+        });
+        assert_eq!(
+            one.map(|series| &series.point),
+            Some(&Point::Gauge(1.0)),
+            "{name}"
+        );
+    }
+
+    registry.drill("db#2:a", &Drill::Close).expect("a breaker");
+    registry.drill("db:a", &Drill::ForceOpen).expect("a breaker");
+    assert_eq!((one.snapshot().usable(), other.snapshot().usable()), (0, 1));
+}
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_told_from_its_beginning_to_its_end() {

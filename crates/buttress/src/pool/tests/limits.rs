@@ -38,7 +38,7 @@ fn limited_in_all(pool: &Pool<TestNode>) -> u64 {
         let state = crate::value::Value::Table(state);
         state.at(&["rateLimit", "limited"])?.as_u64()
     };
-    pool.members().iter().filter_map(limited).sum()
+    pool.members("shop").iter().filter_map(limited).sum()
 }
 
 #[tokio::test(start_paused = true)]

@@ -303,7 +303,7 @@ async fn a_limit_by_key_is_one_for_all_endpoints() {
         Some(RejectionKind::RateLimited)
     );
     // One of an endpoint's own would be for all keys together.
-    let own = crate::registry::Policy::members(&pool);
+    let own = crate::registry::Policy::members(&pool, "x");
     assert!(own.is_empty(), "{} endpoints have a limit", own.len());
 }
 
