@@ -1,8 +1,11 @@
 //! Refusing by class before the line is even asked: from what is *offered*, not from what is admitted.
 //!
 //! While somebody waits at every moment of an interval, more comes than can be served. What was offered in that interval
-//! is counted by band, refused calls too, and what was begun is known; the next interval refuses the difference, the
-//! least important first: whole bands, and of one band a share.
+//! is counted by band, refused calls too, and so is what was begun; the next interval refuses the difference, the least
+//! important first: whole bands, and of one band a share.
+//!
+//! What was begun is counted as it begins. To add up what runs and what is over would miss the streams that go on after
+//! their slot went back at the headers: the more of them there were, the fewer calls would be let in.
 //!
 //! A threshold taken from admitted calls feeds on itself: what it refuses is not seen any more, so the admitted look too
 //! many again, and a third too much load ends with two thirds refused. Offered load does not change by being refused.
@@ -24,8 +27,11 @@ const INTERVAL: u64 = Duration::from_millis(250).as_nanos() as u64;
 /// A whole band.
 const ALL: u64 = 1 << 16;
 
+/// In the counts, after what was offered by band: what was begun.
+const BEGUN: usize = BANDS;
+
 pub(super) struct Offered {
-    counts: Striped<BANDS>,
+    counts: Striped<{ BANDS + 1 }>,
     /// The band of which a share is refused, and the share; what is below is refused. 0: nobody is.
     threshold: AtomicU64,
     /// When the interval began, in nanoseconds of the queue's life. The rest is written with the line open.
@@ -54,18 +60,23 @@ impl Offered {
         threshold == 0 || admits(threshold, band, count)
     }
 
+    /// A call that was counted is begun.
+    pub(super) fn begin(&self) {
+        self.counts.add(BEGUN, 1);
+    }
+
     pub(super) fn is_due(&self, now: u64) -> bool {
         now.saturating_sub(self.since.load(Relaxed)) >= INTERVAL
     }
 
-    /// Sets the threshold, if it is time, and returns whether anybody is refused. The line is open; `begun` is how many
-    /// calls were ever begun, and nobody was waiting at `emptied`.
-    pub(super) fn calibrate(&self, now: u64, begun: u64, emptied: u64) {
+    /// Sets the threshold, if it is time. The line is open, and nobody was waiting at `emptied`.
+    pub(super) fn calibrate(&self, now: u64, emptied: u64) {
         if !self.is_due(now) {
             return;
         }
         let since = self.since.swap(now, Relaxed);
-        let begun = begun.saturating_sub(self.begun.swap(begun, Relaxed));
+        let begun = self.counts.total(BEGUN);
+        let begun = begun.wrapping_sub(self.begun.swap(begun, Relaxed));
         let offered: [u64; BANDS] = std::array::from_fn(|band| {
             let total = self.counts.total(band);
             total.wrapping_sub(self.before[band].swap(total, Relaxed))

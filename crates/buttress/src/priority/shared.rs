@@ -156,11 +156,11 @@ impl Shared {
 
     // ===== admission =====
 
-    /// A slot, if one is free and nobody waits. One compare-and-swap.
+    /// A slot, if one is free and nobody waits, for a call for which the load need not be asked. One compare-and-swap.
     #[inline]
     pub(super) fn admit(&self, class: Priority) -> Option<Admission> {
         let word = self.slots.take(self.left_free_by(class))?;
-        Some(self.begin(word, None))
+        Some(self.admission(word, None))
     }
 
     #[inline]
@@ -184,8 +184,8 @@ impl Shared {
         if !self.load_admits(class) {
             return Entered::Refused(self.refuse_for_load());
         }
-        match self.admit(class) {
-            Some(admission) => Entered::Admitted(admission),
+        match self.slots.take(self.left_free_by(class)) {
+            Some(word) => Entered::Admitted(self.begin(word, None)),
             None => self.enter(class, deadline, waker),
         }
     }
@@ -306,10 +306,10 @@ impl Shared {
 
     /// A slot, if that class may have one at once.
     pub(super) fn try_enter(&self, class: Priority) -> Option<Admission> {
-        if let Some(admission) = self.admit(class) {
-            return Some(admission);
-        }
         let left = self.left_free_by(class);
+        if let Some(word) = self.slots.take(left) {
+            return Some(self.begin(word, None));
+        }
         let word = self.slots.load();
         if word.is_closed() || !word.has_room(left) {
             return None;
@@ -411,22 +411,21 @@ impl Shared {
         if self.hot.by_load.load(Relaxed) {
             let now = self.nanos_at(now);
             if self.offered.is_due(now) {
-                self.offered
-                    .calibrate(now, self.begun(), self.emptied.load(Relaxed));
+                self.offered.calibrate(now, self.emptied.load(Relaxed));
             }
         }
     }
 
-    fn begun(&self) -> u64 {
-        let over: u64 = [book::COMPLETED, book::FAILED, book::CANCELLED]
-            .iter()
-            .map(|index| self.books.total(*index))
-            .sum();
-        over + u64::from(self.slots.load().taken())
+    /// A call begins that may have been counted as offered: one that [`admit`](Self::admit) takes never has.
+    fn begin(&self, word: Word, waited: Option<Duration>) -> Admission {
+        if self.hot.by_load.load(Relaxed) {
+            self.offered.begin();
+        }
+        self.admission(word, waited)
     }
 
     #[inline]
-    fn begin(&self, word: Word, waited: Option<Duration>) -> Admission {
+    fn admission(&self, word: Word, waited: Option<Duration>) -> Admission {
         let started = if self.hot.timed.load(Relaxed) {
             self.nanos()
         } else {

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod cost;
+mod load;
 mod model;
 mod options;
 mod order;
