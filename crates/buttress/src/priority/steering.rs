@@ -1,6 +1,9 @@
 //! What is changed and asked while a queue runs: by hand, by an adaptive limit, by those who look.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering::Relaxed};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, TryLockError, atomic::Ordering::Relaxed},
+};
 
 use super::{
     CONCERN, Priority, builder::PriorityQueueBuilder, event::LimitChanged, order::CLASSES, permit::Measure,
@@ -13,19 +16,26 @@ impl Shared {
 
     /// Tells an adaptive limit of a call.
     pub(super) fn learn(&self, measure: Measure) {
-        let (limit, before) = {
+        let learnt = {
             // One that finds it taken does without: a sample more or less is no matter, waiting would be.
-            let Ok(mut controller) = self.controller.try_lock() else {
-                return;
+            let mut controller = match self.controller.try_lock() {
+                Ok(controller) => controller,
+                Err(TryLockError::Poisoned(controller)) => controller.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
             };
             let Some(controller) = controller.as_mut() else {
                 return;
             };
-            let limit = controller.observe(&measure.into());
-            (limit, self.slots.load().limit())
+            // The algorithm may be a user's, and the call that ends here has nothing to do with it.
+            catch_unwind(AssertUnwindSafe(|| controller.observe(&measure.into())))
+                .map(|limit| (limit, self.slots.load().limit()))
         };
-        if limit != before {
-            self.set_limit(limit);
+        match learnt {
+            Ok((limit, before)) if limit != before => self.set_limit(limit),
+            Ok(_) => {}
+            Err(_) => {
+                tracing::error!(target: "buttress::priority", policy = %self.name(), "a limit algorithm panicked");
+            }
         }
     }
 

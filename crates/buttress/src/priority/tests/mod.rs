@@ -3,6 +3,7 @@
 mod by_hand;
 mod cost;
 mod load;
+mod mishaps;
 mod model;
 mod options;
 mod order;
