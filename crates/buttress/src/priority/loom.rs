@@ -109,6 +109,26 @@ fn loom_a_raised_limit_is_seen_by_those_who_wait() {
 }
 
 #[test]
+fn loom_who_waits_for_it_to_drain_hears_of_the_last() {
+    model(|| {
+        let queue = queue(1);
+        let slot = queue.try_acquire(60).expect("free");
+        queue.close();
+        let other = queue.clone();
+        // It looks like one who waits until it is refused.
+        let late = thread::spawn(move || {
+            let mut acquire = pin!(other.acquire(60));
+            let polled = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(polled, Poll::Ready(Err(_))));
+        });
+        let last = thread::spawn(move || drop(slot));
+        block_on(queue.drained());
+        late.join().expect("no panic");
+        last.join().expect("no panic");
+    });
+}
+
+#[test]
 fn loom_who_is_shed_hears_of_it() {
     model(|| {
         let queue = queue(1);

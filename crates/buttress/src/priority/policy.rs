@@ -212,7 +212,7 @@ impl PriorityQueue {
         self.shared.close();
     }
 
-    /// Waits until nobody is inside any more, once the queue is [closed](Self::close).
+    /// Waits until the queue is [closed](Self::close) and nobody is inside any more.
     ///
     /// # Cancel safety
     ///

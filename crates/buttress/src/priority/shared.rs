@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) emptied: AtomicU64,
     /// When a call was last refused, in seconds of the queue's life, counted from 1.
     pub(super) refused: AtomicU64,
-    pub(super) idle: Notify,
+    pub(super) drained: Notify,
     pub(super) books: Striped<8>,
     pub(super) displaced: Striped<1>,
     /// By the class that they came with.
@@ -131,7 +131,7 @@ impl Shared {
             pace: Pace::default(),
             emptied: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            idle: Notify::new(),
+            drained: Notify::new(),
             books: Striped::new(),
             displaced: Striped::new(),
             waits: std::array::from_fn(|_| Histogram::new()),
@@ -202,6 +202,8 @@ impl Shared {
         if self.slots.note_waiting().is_closed() {
             self.settle(&line, now);
             drop(line);
+            // Who looked meanwhile has seen somebody waiting.
+            self.tell_if_drained();
             return Entered::Refused(self.refuse(RejectionKind::Shed));
         }
         self.serve(&mut line, &order);
@@ -338,7 +340,7 @@ impl Shared {
             // It did not live to see it: to the next.
             self.give_back();
         }
-        self.tell_if_closed();
+        self.tell_if_drained();
         left
     }
 
@@ -358,7 +360,7 @@ impl Shared {
         if before.anybody_waits() {
             self.hand_out();
         }
-        self.tell_if_closed();
+        self.tell_if_drained();
     }
 
     /// Gives what slots there are to those who wait.

@@ -85,37 +85,40 @@ impl Shared {
             }
             count
         };
-        self.tell_if_closed();
+        self.tell_if_drained();
         count
     }
 
     pub(super) fn close(&self) {
         self.slots.close();
+        // The last may have gone before.
+        self.tell_if_drained();
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.slots.load().is_closed()
     }
 
-    /// Waits until nobody is inside.
+    /// Waits until it is closed and nobody is inside.
     pub(super) async fn drained(&self) {
         loop {
-            let told = self.idle.notified();
-            if self.is_idle() {
+            let told = self.drained.notified();
+            if self.is_drained() {
                 return;
             }
             told.await;
         }
     }
 
-    fn is_idle(&self) -> bool {
+    fn is_drained(&self) -> bool {
         let word = self.slots.load();
-        word.taken() == 0 && !word.anybody_waits()
+        word.is_closed() && word.taken() == 0 && !word.anybody_waits()
     }
 
-    pub(super) fn tell_if_closed(&self) {
-        if self.is_closed() && self.is_idle() {
-            self.idle.notify_waiters();
+    /// After everything by which the last may have gone.
+    pub(super) fn tell_if_drained(&self) {
+        if self.is_drained() {
+            self.drained.notify_waiters();
         }
     }
 
