@@ -10,6 +10,9 @@
 //! A threshold taken from admitted calls feeds on itself: what it refuses is not seen any more, so the admitted look too
 //! many again, and a third too much load ends with two thirds refused. Offered load does not change by being refused.
 //!
+//! The threshold is of the interval before, and of no other: it is set anew by those who wait and those who are served,
+//! and where there are none, by whoever it is about to refuse, or whoever wants to see it.
+//!
 //! A tenth more than was begun is let through, so that the line does not run dry, which would waste slots and, one
 //! interval later, open the gate again.
 
@@ -51,13 +54,17 @@ impl Offered {
         }
     }
 
-    /// Counts a call, and says whether it may go on.
+    /// Counts a call, and says the how manieth of its band it is.
     #[inline]
-    pub(super) fn admits(&self, class: Priority) -> bool {
-        let band = class.index();
-        let count = self.counts.count(band, 1);
+    pub(super) fn count(&self, class: Priority) -> u64 {
+        self.counts.count(class.index(), 1)
+    }
+
+    /// Whether a call that was counted so may go on.
+    #[inline]
+    pub(super) fn admits(&self, class: Priority, count: u64) -> bool {
         let threshold = self.threshold.load(Relaxed);
-        threshold == 0 || admits(threshold, band, count)
+        threshold == 0 || admits(threshold, class.index(), count)
     }
 
     /// A call that was counted is begun.
@@ -93,15 +100,10 @@ impl Offered {
 
     /// From which band on nobody is refused for the load: below it, some or all are.
     pub(super) fn threshold(&self) -> Option<Priority> {
-        let band = (self.threshold.load(Relaxed) / ALL) as usize;
-        Priority::bands()
-            .nth(band + 1)
-            .map(|(_, class)| class)
-            .filter(|_| self.is_on())
-    }
-
-    pub(super) fn is_on(&self) -> bool {
-        self.threshold.load(Relaxed) > 0
+        // Where no share of a band is refused, nobody in it is.
+        let band = self.threshold.load(Relaxed).div_ceil(ALL) as usize;
+        let classes = Priority::bands().map(|(_, class)| class);
+        classes.skip(1).nth(band.checked_sub(1)?)
     }
 }
 

@@ -95,7 +95,7 @@ impl PriorityQueue {
     #[inline(never)]
     fn try_acquire_slowly(&self, priority: Priority) -> Result<Permit, Rejected> {
         if !self.shared.load_admits(priority) {
-            return Err(self.shared.refuse_for_load());
+            return Err(self.shared.refuse(RejectionKind::Shed));
         }
         match self.shared.try_enter(priority) {
             Some(admission) => Ok(Permit::new(self.shared.clone(), admission)),

@@ -176,13 +176,18 @@ impl Shared {
     /// Whether the load lets a call of that class pass. Ask it once for each call.
     #[inline]
     pub(super) fn load_admits(&self, class: Priority) -> bool {
-        !self.hot.by_load.load(Relaxed) || self.offered.admits(class)
+        if !self.is_by_load() {
+            return true;
+        }
+        let count = self.offered.count(class);
+        // What the threshold says may be long over: nobody need have come since.
+        self.offered.admits(class, count) || self.renew_threshold() && self.offered.admits(class, count)
     }
 
     /// All that there is to ask about a call that comes.
     pub(super) fn arrive(&self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> Entered {
         if !self.load_admits(class) {
-            return Entered::Refused(self.refuse_for_load());
+            return Entered::Refused(self.refuse(RejectionKind::Shed));
         }
         match self.slots.take(self.left_free_by(class)) {
             Some(word) => Entered::Admitted(self.begin(word, None)),
@@ -409,8 +414,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn calibrate(&self, now: Instant) {
-        if self.hot.by_load.load(Relaxed) {
+    fn calibrate(&self, now: Instant) {
+        if self.is_by_load() {
             let now = self.nanos_at(now);
             if self.offered.is_due(now) {
                 self.offered.calibrate(now, self.emptied.load(Relaxed));
@@ -418,9 +423,24 @@ impl Shared {
         }
     }
 
+    /// Sets the threshold of the load if it is time, without anybody who waits or is served. Says whether it was.
+    #[cold]
+    pub(super) fn renew_threshold(&self) -> bool {
+        if !self.offered.is_due(self.nanos()) {
+            return false;
+        }
+        let line = self.line.open();
+        let now = clock::now();
+        if line.is_empty() {
+            self.emptied.store(self.nanos_at(now), Relaxed);
+        }
+        self.calibrate(now);
+        true
+    }
+
     /// A call begins that may have been counted as offered: one that [`admit`](Self::admit) takes never has.
     fn begin(&self, word: Word, waited: Option<Duration>) -> Admission {
-        if self.hot.by_load.load(Relaxed) {
+        if self.is_by_load() {
             self.offered.begin();
         }
         self.admission(word, waited)

@@ -133,6 +133,10 @@ impl Shared {
     }
 
     pub(super) fn load_threshold(&self) -> Option<Priority> {
+        if !self.is_by_load() {
+            return None;
+        }
+        self.renew_threshold();
         self.offered.threshold()
     }
 
