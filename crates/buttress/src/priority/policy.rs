@@ -278,11 +278,6 @@ impl PriorityQueue {
         self.shared.options.load().as_ref().clone()
     }
 
-    #[cfg(all(test, loom))]
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
     /// Whether the options say nothing about requests.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {

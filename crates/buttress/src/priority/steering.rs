@@ -27,20 +27,20 @@ impl Shared {
                 return;
             };
             // The algorithm may be a user's, and the call that ends here has nothing to do with it.
-            catch_unwind(AssertUnwindSafe(|| controller.observe(&measure.into())))
-                .map(|limit| (limit, self.slots.load().limit()))
+            let limit = catch_unwind(AssertUnwindSafe(|| controller.observe(&measure.into())));
+            // With the lock held: a limit that is set by hand from now on is written over this one, not under it.
+            limit.map(|limit| (self.slots.set_limit(limit), limit))
         };
         match learnt {
-            Ok((limit, before)) if limit != before => self.set_limit(limit),
-            Ok(_) => {}
+            Ok((before, limit)) => self.tell_limit(before, limit),
             Err(_) => {
                 tracing::error!(target: "buttress::priority", policy = %self.name(), "a limit algorithm panicked");
             }
         }
     }
 
-    pub(super) fn set_limit(&self, limit: u32) {
-        let before = self.slots.set_limit(limit);
+    /// After the limit was set, and no lock is held any more.
+    fn tell_limit(&self, before: u32, limit: u32) {
         if limit > before && self.slots.load().anybody_waits() {
             self.hand_out();
         }
@@ -53,18 +53,24 @@ impl Shared {
     }
 
     pub(super) fn reconfigure(&self, mut options: PriorityQueueBuilder) {
+        // Held to the end of the change: an adaptive limit learns nothing meanwhile, and of two changes one is the last.
+        let mut controller = self.controller.lock().unwrap_or_else(PoisonError::into_inner);
         let present = self.options.load_full();
         options.name = present.name.clone();
+        let changed = options.concurrency != present.concurrency;
+        let limit = changed.then(|| (options.concurrency.controller(), options.concurrency.initial()));
         self.hot.reserved.store(options.reserved, Relaxed);
         self.hot.by_load.store(options.sheds_by_load(), Relaxed);
         self.hot.plain.store(options.is_plain(), Relaxed);
-        let concurrency = (options.concurrency != present.concurrency).then(|| options.concurrency.clone());
         self.options.store(Arc::new(options));
-        if let Some(concurrency) = concurrency {
-            let controller = concurrency.controller();
-            self.hot.timed.store(controller.is_some(), Relaxed);
-            *self.controller.lock().unwrap_or_else(PoisonError::into_inner) = controller;
-            self.set_limit(concurrency.initial());
+        let limit = limit.map(|(next, limit)| {
+            self.hot.timed.store(next.is_some(), Relaxed);
+            let former = std::mem::replace(&mut *controller, next);
+            (former, self.slots.set_limit(limit), limit)
+        });
+        drop(controller);
+        if let Some((_former, before, limit)) = limit {
+            self.tell_limit(before, limit);
         }
         // A smaller reserve, or another order, may let somebody in.
         if self.slots.load().anybody_waits() {
