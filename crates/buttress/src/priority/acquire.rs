@@ -86,12 +86,19 @@ impl Acquire {
         match shared.arrive(class, deadline, waker) {
             Entered::Admitted(admission) => First::Admitted(Permit::new(shared, admission)),
             Entered::Refused(rejected) => First::Refused(rejected),
-            Entered::Waits(wait) => First::Waits(Box::pin(Self {
-                timer: wait.until.map(tokio::time::sleep_until),
-                shared: Some(shared),
-                class,
-                stage: Stage::Waiting(wait),
-            })),
+            Entered::Waits(wait) => {
+                let until = wait.until;
+                let mut acquire = Box::pin(Self {
+                    shared: Some(shared),
+                    class,
+                    stage: Stage::Waiting(wait),
+                    timer: None,
+                });
+                // Not before somebody has the ticket: it panics in a runtime without time.
+                let timer = until.map(tokio::time::sleep_until);
+                acquire.as_mut().project().timer.set(timer);
+                First::Waits(acquire)
+            }
         }
     }
 

@@ -39,9 +39,7 @@ impl Default for PriorityQueueBuilder {
             concurrency: Concurrency::Fixed(64),
             queue: 1024,
             reserved: 0,
-            ageing: Ageing::Promote {
-                after: Duration::from_secs(2),
-            },
+            ageing: Ageing::promote(),
             discipline: Discipline::Fifo,
             max_queue_time: [None; BANDS],
             shed_by_load: None,

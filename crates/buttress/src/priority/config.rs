@@ -20,7 +20,7 @@ impl PriorityQueueBuilder {
     /// queue = 1024
     /// reserved = 4                 # slots for critical calls only
     /// classify = { header = "priority" }   # RFC 9218 urgency, or a header with class names
-    /// ageing = { promote_after = "2s" }    # or { demote_after = "5s", to = "low" } or "off"
+    /// ageing = "promote"           # or "demote", "off", { promote_after = "2s" }, { demote_after = "5s", to = "low" }
     /// max_queue_time = { critical = "5s", normal = "1s", background = "200ms" }   # or "1s" for all
     /// discipline = "fifo"          # or "adaptive_lifo", "codel"
     /// hold = "auto"                # or "headers", "end"
@@ -76,6 +76,12 @@ const HOLDS: [(&str, Hold); 3] = [
     ("auto", Hold::Auto),
     ("headers", Hold::Headers),
     ("end", Hold::End),
+];
+
+const AGEINGS: [(&str, Ageing); 3] = [
+    ("off", Ageing::Off),
+    ("promote", Ageing::promote()),
+    ("demote", Ageing::demote()),
 ];
 
 const DISCIPLINES: [(&str, Discipline); 3] = [
@@ -154,20 +160,26 @@ fn classifier(setting: Setting<'_, '_>) -> Option<Classifier> {
 
 fn ageing(setting: Setting<'_, '_>) -> Option<Ageing> {
     if !matches!(setting.value(), Value::Table(_)) {
-        return setting.one_of(&[("off", Ageing::Off)]);
+        return setting.one_of(&AGEINGS);
     }
     let mut section = setting.section()?;
     let promote = section.duration("promote_after");
     let demote = section.duration("demote_after");
-    let to = section.setting("to").and_then(class).unwrap_or(Priority::LOW);
-    match (promote, demote) {
-        (Some(_), Some(_)) => {
-            section.refuse("demote_after", "either this or `promote_after`");
-            None
+    let to = section.setting("to").and_then(class);
+    if let Some(after) = promote {
+        for (key, given) in [("demote_after", demote.is_some()), ("to", to.is_some())] {
+            if given {
+                section.refuse(key, "either this or `promote_after`");
+            }
         }
-        (Some(after), None) => Some(Ageing::Promote { after }),
-        (None, Some(after)) => Some(Ageing::Demote { after, to }),
-        (None, None) => None,
+        return Some(Ageing::Promote { after });
+    }
+    match Ageing::demote() {
+        Ageing::Demote { after, to: low } if demote.is_some() || to.is_some() => Some(Ageing::Demote {
+            after: demote.unwrap_or(after),
+            to: to.unwrap_or(low),
+        }),
+        _ => None,
     }
 }
 

@@ -17,8 +17,11 @@ use loom::{
     thread,
 };
 
-use super::{Ageing, PriorityQueue};
-use crate::sync::block_on;
+use super::{
+    Ageing, PriorityQueue,
+    limit::{Adaptive, LimitAlgorithm, Sample},
+};
+use crate::{Outcome, sync::block_on};
 
 /// A waiting call and one that ends have too many interleavings for all of them: those of at most three preemptions.
 fn model(check: impl Fn() + Sync + Send + 'static) {
@@ -102,9 +105,55 @@ fn loom_a_raised_limit_is_seen_by_those_who_wait() {
         let _slot = queue.try_acquire(60).expect("free");
         let other = queue.clone();
         let handle = thread::spawn(move || drop(block_on(other.acquire(60)).expect("its turn")));
-        queue.shared().set_limit(2);
+        queue.set_concurrency(2).expect("valid");
         handle.join().expect("no panic");
         assert_eq!(queue.status().running, 1);
+    });
+}
+
+/// What an adaptive limit has found out is void once another limit is set, however late it is written.
+#[test]
+fn loom_a_limit_that_is_set_by_hand_is_not_overwritten() {
+    #[derive(Debug)]
+    struct Grows;
+    impl LimitAlgorithm for Grows {
+        fn observe(&mut self, _: &Sample, limit: f64) -> f64 {
+            limit + 1.0
+        }
+    }
+    model(|| {
+        let queue = PriorityQueue::builder()
+            .concurrency(Adaptive::with(|| Grows).initial(4))
+            .shed_by_load(false)
+            .ageing(Ageing::Off)
+            .build()
+            .expect("valid");
+        let permit = queue.try_acquire(60).expect("free");
+        let other = queue.clone();
+        let handle = thread::spawn(move || permit.record(Outcome::SUCCESS));
+        other.set_concurrency(9).expect("valid");
+        handle.join().expect("no panic");
+        assert_eq!(queue.limit(), 9);
+    });
+}
+
+#[test]
+fn loom_who_waits_for_it_to_drain_hears_of_the_last() {
+    model(|| {
+        let queue = queue(1);
+        let slot = queue.try_acquire(60).expect("free");
+        queue.close();
+        let other = queue.clone();
+        // It looks like one who waits until it is refused.
+        let late = thread::spawn(move || {
+            let mut acquire = pin!(other.acquire(60));
+            let polled = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(polled, Poll::Ready(Err(_))));
+        });
+        let last = thread::spawn(move || drop(slot));
+        block_on(queue.drained());
+        late.join().expect("no panic");
+        last.join().expect("no panic");
     });
 }
 

@@ -1,11 +1,17 @@
 //! Refusing by class before the line is even asked: from what is *offered*, not from what is admitted.
 //!
 //! While somebody waits at every moment of an interval, more comes than can be served. What was offered in that interval
-//! is counted by band, refused calls too, and what was begun is known; the next interval refuses the difference, the
-//! least important first: whole bands, and of one band a share.
+//! is counted by band, refused calls too, and so is what was begun; the next interval refuses the difference, the least
+//! important first: whole bands, and of one band a share.
+//!
+//! What was begun is counted as it begins. To add up what runs and what is over would miss the streams that go on after
+//! their slot went back at the headers: the more of them there were, the fewer calls would be let in.
 //!
 //! A threshold taken from admitted calls feeds on itself: what it refuses is not seen any more, so the admitted look too
 //! many again, and a third too much load ends with two thirds refused. Offered load does not change by being refused.
+//!
+//! The threshold is of the interval before, and of no other: it is set anew by those who wait and those who are served,
+//! and where there are none, by whoever it is about to refuse, or whoever wants to see it.
 //!
 //! A tenth more than was begun is let through, so that the line does not run dry, which would waste slots and, one
 //! interval later, open the gate again.
@@ -24,8 +30,11 @@ const INTERVAL: u64 = Duration::from_millis(250).as_nanos() as u64;
 /// A whole band.
 const ALL: u64 = 1 << 16;
 
+/// In the counts, after what was offered by band: what was begun.
+const BEGUN: usize = BANDS;
+
 pub(super) struct Offered {
-    counts: Striped<BANDS>,
+    counts: Striped<{ BANDS + 1 }>,
     /// The band of which a share is refused, and the share; what is below is refused. 0: nobody is.
     threshold: AtomicU64,
     /// When the interval began, in nanoseconds of the queue's life. The rest is written with the line open.
@@ -45,27 +54,36 @@ impl Offered {
         }
     }
 
-    /// Counts a call, and says whether it may go on.
+    /// Counts a call, and says the how manieth of its band it is.
     #[inline]
-    pub(super) fn admits(&self, class: Priority) -> bool {
-        let band = class.index();
-        let count = self.counts.count(band, 1);
+    pub(super) fn count(&self, class: Priority) -> u64 {
+        self.counts.count(class.index(), 1)
+    }
+
+    /// Whether a call that was counted so may go on.
+    #[inline]
+    pub(super) fn admits(&self, class: Priority, count: u64) -> bool {
         let threshold = self.threshold.load(Relaxed);
-        threshold == 0 || admits(threshold, band, count)
+        threshold == 0 || admits(threshold, class.index(), count)
+    }
+
+    /// A call that was counted is begun.
+    pub(super) fn begin(&self) {
+        self.counts.add(BEGUN, 1);
     }
 
     pub(super) fn is_due(&self, now: u64) -> bool {
         now.saturating_sub(self.since.load(Relaxed)) >= INTERVAL
     }
 
-    /// Sets the threshold, if it is time, and returns whether anybody is refused. The line is open; `begun` is how many
-    /// calls were ever begun, and nobody was waiting at `emptied`.
-    pub(super) fn calibrate(&self, now: u64, begun: u64, emptied: u64) {
+    /// Sets the threshold, if it is time. The line is open, and nobody was waiting at `emptied`.
+    pub(super) fn calibrate(&self, now: u64, emptied: u64) {
         if !self.is_due(now) {
             return;
         }
         let since = self.since.swap(now, Relaxed);
-        let begun = begun.saturating_sub(self.begun.swap(begun, Relaxed));
+        let begun = self.counts.total(BEGUN);
+        let begun = begun.wrapping_sub(self.begun.swap(begun, Relaxed));
         let offered: [u64; BANDS] = std::array::from_fn(|band| {
             let total = self.counts.total(band);
             total.wrapping_sub(self.before[band].swap(total, Relaxed))
@@ -82,15 +100,10 @@ impl Offered {
 
     /// From which band on nobody is refused for the load: below it, some or all are.
     pub(super) fn threshold(&self) -> Option<Priority> {
-        let band = (self.threshold.load(Relaxed) / ALL) as usize;
-        Priority::bands()
-            .nth(band + 1)
-            .map(|(_, class)| class)
-            .filter(|_| self.is_on())
-    }
-
-    pub(super) fn is_on(&self) -> bool {
-        self.threshold.load(Relaxed) > 0
+        // Where no share of a band is refused, nobody in it is.
+        let band = self.threshold.load(Relaxed).div_ceil(ALL) as usize;
+        let classes = Priority::bands().map(|(_, class)| class);
+        classes.skip(1).nth(band.checked_sub(1)?)
     }
 }
 

@@ -34,6 +34,25 @@ pub enum Ageing {
     },
 }
 
+impl Ageing {
+    /// [`Promote`](Self::Promote) after each 2 s.
+    #[must_use]
+    pub const fn promote() -> Self {
+        Self::Promote {
+            after: Duration::from_secs(2),
+        }
+    }
+
+    /// [`Demote`](Self::Demote) after 5 s, to [`LOW`](Priority::LOW).
+    #[must_use]
+    pub const fn demote() -> Self {
+        Self::Demote {
+            after: Duration::from_secs(5),
+            to: Priority::LOW,
+        }
+    }
+}
+
 /// Who goes first among equals.
 ///
 /// Under lasting overload a line that is served in the order of arrival makes everybody wait as long as anybody is

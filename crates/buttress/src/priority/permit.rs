@@ -153,7 +153,7 @@ impl Token for Permit {
             .books
             .add(if failed { book::FAILED } else { book::COMPLETED }, 1);
         if call.started > 0 {
-            learn(&shared, call.started, call.latency, call.marks, outcome);
+            return end_timed(&shared, call.started, call.latency, call.marks, outcome);
         }
         if !call.marks.has(Marks::RETURNED) {
             shared.give_back();
@@ -161,15 +161,22 @@ impl Token for Permit {
     }
 }
 
-/// Has an adaptive limit learn. Called word by word, so that the call need not be in memory where there is none.
+/// The end of a call from which an adaptive limit learns. Called word by word, so that the call need not be in memory
+/// where there is none.
 #[inline(never)]
-fn learn(shared: &Shared, started: u64, latency: u64, marks: Marks, outcome: Outcome) {
+fn end_timed(shared: &Shared, started: u64, latency: u64, marks: Marks, outcome: Outcome) {
     let call = Call {
         started,
         latency,
         marks,
     };
-    if let Some(measure) = call.measure(shared, outcome) {
+    // Before the slot is given back: to wake who gets it is no part of this call.
+    let measure = call.measure(shared, outcome);
+    // Before the limit learns: its algorithm may be a user's, and slow.
+    if !marks.has(Marks::RETURNED) {
+        shared.give_back();
+    }
+    if let Some(measure) = measure {
         shared.learn(measure);
     }
 }

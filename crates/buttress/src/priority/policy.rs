@@ -95,7 +95,7 @@ impl PriorityQueue {
     #[inline(never)]
     fn try_acquire_slowly(&self, priority: Priority) -> Result<Permit, Rejected> {
         if !self.shared.load_admits(priority) {
-            return Err(self.shared.refuse_for_load());
+            return Err(self.shared.refuse(RejectionKind::Shed));
         }
         match self.shared.try_enter(priority) {
             Some(admission) => Ok(Permit::new(self.shared.clone(), admission)),
@@ -212,7 +212,7 @@ impl PriorityQueue {
         self.shared.close();
     }
 
-    /// Waits until nobody is inside any more, once the queue is [closed](Self::close).
+    /// Waits until the queue is [closed](Self::close) and nobody is inside any more.
     ///
     /// # Cancel safety
     ///
@@ -276,11 +276,6 @@ impl PriorityQueue {
     /// The options in force, to be changed and given to [`reconfigure`](Self::reconfigure).
     pub fn options(&self) -> PriorityQueueBuilder {
         self.shared.options.load().as_ref().clone()
-    }
-
-    #[cfg(all(test, loom))]
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
     }
 
     /// Whether the options say nothing about requests.

@@ -7,10 +7,7 @@ use super::{
     event::Saturated,
     shared::{Shared, book},
 };
-use crate::{
-    clock,
-    error::{Rejected, RejectionKind},
-};
+use crate::error::{Rejected, RejectionKind};
 
 /// For how long nothing must have been refused before the next refusal is news.
 const QUIET_SECONDS: u64 = 10;
@@ -31,18 +28,6 @@ impl Shared {
         }
         self.notice_refusal(kind);
         rejected.with_retry_after(self.pace.time_for(self.line.len()))
-    }
-
-    /// A refusal for the load: without a look at the line, but for the first of an interval.
-    pub(super) fn refuse_for_load(&self) -> Rejected {
-        if self.offered.is_due(self.nanos()) {
-            let line = self.line.open();
-            if line.is_empty() {
-                self.emptied.store(self.nanos(), Relaxed);
-            }
-            self.calibrate(clock::now());
-        }
-        self.refuse(RejectionKind::Shed)
     }
 
     fn notice_refusal(&self, kind: RejectionKind) {

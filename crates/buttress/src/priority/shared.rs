@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) emptied: AtomicU64,
     /// When a call was last refused, in seconds of the queue's life, counted from 1.
     pub(super) refused: AtomicU64,
-    pub(super) idle: Notify,
+    pub(super) drained: Notify,
     pub(super) books: Striped<8>,
     pub(super) displaced: Striped<1>,
     /// By the class that they came with.
@@ -131,7 +131,7 @@ impl Shared {
             pace: Pace::default(),
             emptied: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            idle: Notify::new(),
+            drained: Notify::new(),
             books: Striped::new(),
             displaced: Striped::new(),
             waits: std::array::from_fn(|_| Histogram::new()),
@@ -156,11 +156,11 @@ impl Shared {
 
     // ===== admission =====
 
-    /// A slot, if one is free and nobody waits. One compare-and-swap.
+    /// A slot, if one is free and nobody waits, for a call for which the load need not be asked. One compare-and-swap.
     #[inline]
     pub(super) fn admit(&self, class: Priority) -> Option<Admission> {
         let word = self.slots.take(self.left_free_by(class))?;
-        Some(self.begin(word, None))
+        Some(self.admission(word, None))
     }
 
     #[inline]
@@ -176,16 +176,21 @@ impl Shared {
     /// Whether the load lets a call of that class pass. Ask it once for each call.
     #[inline]
     pub(super) fn load_admits(&self, class: Priority) -> bool {
-        !self.hot.by_load.load(Relaxed) || self.offered.admits(class)
+        if !self.is_by_load() {
+            return true;
+        }
+        let count = self.offered.count(class);
+        // What the threshold says may be long over: nobody need have come since.
+        self.offered.admits(class, count) || self.renew_threshold() && self.offered.admits(class, count)
     }
 
     /// All that there is to ask about a call that comes.
     pub(super) fn arrive(&self, class: Priority, deadline: Option<Instant>, waker: &Waker) -> Entered {
         if !self.load_admits(class) {
-            return Entered::Refused(self.refuse_for_load());
+            return Entered::Refused(self.refuse(RejectionKind::Shed));
         }
-        match self.admit(class) {
-            Some(admission) => Entered::Admitted(admission),
+        match self.slots.take(self.left_free_by(class)) {
+            Some(word) => Entered::Admitted(self.begin(word, None)),
             None => self.enter(class, deadline, waker),
         }
     }
@@ -202,6 +207,8 @@ impl Shared {
         if self.slots.note_waiting().is_closed() {
             self.settle(&line, now);
             drop(line);
+            // Who looked meanwhile has seen somebody waiting.
+            self.tell_if_drained();
             return Entered::Refused(self.refuse(RejectionKind::Shed));
         }
         self.serve(&mut line, &order);
@@ -306,10 +313,10 @@ impl Shared {
 
     /// A slot, if that class may have one at once.
     pub(super) fn try_enter(&self, class: Priority) -> Option<Admission> {
-        if let Some(admission) = self.admit(class) {
-            return Some(admission);
-        }
         let left = self.left_free_by(class);
+        if let Some(word) = self.slots.take(left) {
+            return Some(self.begin(word, None));
+        }
         let word = self.slots.load();
         if word.is_closed() || !word.has_room(left) {
             return None;
@@ -338,7 +345,7 @@ impl Shared {
             // It did not live to see it: to the next.
             self.give_back();
         }
-        self.tell_if_closed();
+        self.tell_if_drained();
         left
     }
 
@@ -358,7 +365,7 @@ impl Shared {
         if before.anybody_waits() {
             self.hand_out();
         }
-        self.tell_if_closed();
+        self.tell_if_drained();
     }
 
     /// Gives what slots there are to those who wait.
@@ -407,26 +414,40 @@ impl Shared {
         }
     }
 
-    pub(super) fn calibrate(&self, now: Instant) {
-        if self.hot.by_load.load(Relaxed) {
+    fn calibrate(&self, now: Instant) {
+        if self.is_by_load() {
             let now = self.nanos_at(now);
             if self.offered.is_due(now) {
-                self.offered
-                    .calibrate(now, self.begun(), self.emptied.load(Relaxed));
+                self.offered.calibrate(now, self.emptied.load(Relaxed));
             }
         }
     }
 
-    fn begun(&self) -> u64 {
-        let over: u64 = [book::COMPLETED, book::FAILED, book::CANCELLED]
-            .iter()
-            .map(|index| self.books.total(*index))
-            .sum();
-        over + u64::from(self.slots.load().taken())
+    /// Sets the threshold of the load if it is time, without anybody who waits or is served. Says whether it was.
+    #[cold]
+    pub(super) fn renew_threshold(&self) -> bool {
+        if !self.offered.is_due(self.nanos()) {
+            return false;
+        }
+        let line = self.line.open();
+        let now = clock::now();
+        if line.is_empty() {
+            self.emptied.store(self.nanos_at(now), Relaxed);
+        }
+        self.calibrate(now);
+        true
+    }
+
+    /// A call begins that may have been counted as offered: one that [`admit`](Self::admit) takes never has.
+    fn begin(&self, word: Word, waited: Option<Duration>) -> Admission {
+        if self.is_by_load() {
+            self.offered.begin();
+        }
+        self.admission(word, waited)
     }
 
     #[inline]
-    fn begin(&self, word: Word, waited: Option<Duration>) -> Admission {
+    fn admission(&self, word: Word, waited: Option<Duration>) -> Admission {
         let started = if self.hot.timed.load(Relaxed) {
             self.nanos()
         } else {

@@ -124,7 +124,10 @@ impl Slots {
 
     /// Changes how many there are; fewer than are taken is right: those are not filled again.
     pub(super) fn set_limit(&self, limit: u32) -> u32 {
-        let with = |word| Some(word & !(MASK << SHIFT) | u64::from(limit) << SHIFT);
+        // Mostly it is what it was, and nothing is written.
+        let with = |word| {
+            (Word(word).limit() != limit).then_some(word & !(MASK << SHIFT) | u64::from(limit) << SHIFT)
+        };
         let before = self.word.fetch_update(AcqRel, Relaxed, with);
         before.map_or(limit, |word| Word(word).limit())
     }

@@ -1,6 +1,9 @@
 //! What is changed and asked while a queue runs: by hand, by an adaptive limit, by those who look.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering::Relaxed};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, TryLockError, atomic::Ordering::Relaxed},
+};
 
 use super::{
     CONCERN, Priority, builder::PriorityQueueBuilder, event::LimitChanged, order::CLASSES, permit::Measure,
@@ -13,24 +16,31 @@ impl Shared {
 
     /// Tells an adaptive limit of a call.
     pub(super) fn learn(&self, measure: Measure) {
-        let (limit, before) = {
+        let learnt = {
             // One that finds it taken does without: a sample more or less is no matter, waiting would be.
-            let Ok(mut controller) = self.controller.try_lock() else {
-                return;
+            let mut controller = match self.controller.try_lock() {
+                Ok(controller) => controller,
+                Err(TryLockError::Poisoned(controller)) => controller.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
             };
             let Some(controller) = controller.as_mut() else {
                 return;
             };
-            let limit = controller.observe(&measure.into());
-            (limit, self.slots.load().limit())
+            // The algorithm may be a user's, and the call that ends here has nothing to do with it.
+            let limit = catch_unwind(AssertUnwindSafe(|| controller.observe(&measure.into())));
+            // With the lock held: a limit that is set by hand from now on is written over this one, not under it.
+            limit.map(|limit| (self.slots.set_limit(limit), limit))
         };
-        if limit != before {
-            self.set_limit(limit);
+        match learnt {
+            Ok((before, limit)) => self.tell_limit(before, limit),
+            Err(_) => {
+                tracing::error!(target: "buttress::priority", policy = %self.name(), "a limit algorithm panicked");
+            }
         }
     }
 
-    pub(super) fn set_limit(&self, limit: u32) {
-        let before = self.slots.set_limit(limit);
+    /// After the limit was set, and no lock is held any more.
+    fn tell_limit(&self, before: u32, limit: u32) {
         if limit > before && self.slots.load().anybody_waits() {
             self.hand_out();
         }
@@ -43,18 +53,24 @@ impl Shared {
     }
 
     pub(super) fn reconfigure(&self, mut options: PriorityQueueBuilder) {
+        // Held to the end of the change: an adaptive limit learns nothing meanwhile, and of two changes one is the last.
+        let mut controller = self.controller.lock().unwrap_or_else(PoisonError::into_inner);
         let present = self.options.load_full();
         options.name = present.name.clone();
+        let changed = options.concurrency != present.concurrency;
+        let limit = changed.then(|| (options.concurrency.controller(), options.concurrency.initial()));
         self.hot.reserved.store(options.reserved, Relaxed);
         self.hot.by_load.store(options.sheds_by_load(), Relaxed);
         self.hot.plain.store(options.is_plain(), Relaxed);
-        let concurrency = (options.concurrency != present.concurrency).then(|| options.concurrency.clone());
         self.options.store(Arc::new(options));
-        if let Some(concurrency) = concurrency {
-            let controller = concurrency.controller();
-            self.hot.timed.store(controller.is_some(), Relaxed);
-            *self.controller.lock().unwrap_or_else(PoisonError::into_inner) = controller;
-            self.set_limit(concurrency.initial());
+        let limit = limit.map(|(next, limit)| {
+            self.hot.timed.store(next.is_some(), Relaxed);
+            let former = std::mem::replace(&mut *controller, next);
+            (former, self.slots.set_limit(limit), limit)
+        });
+        drop(controller);
+        if let Some((_former, before, limit)) = limit {
+            self.tell_limit(before, limit);
         }
         // A smaller reserve, or another order, may let somebody in.
         if self.slots.load().anybody_waits() {
@@ -75,37 +91,40 @@ impl Shared {
             }
             count
         };
-        self.tell_if_closed();
+        self.tell_if_drained();
         count
     }
 
     pub(super) fn close(&self) {
         self.slots.close();
+        // The last may have gone before.
+        self.tell_if_drained();
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.slots.load().is_closed()
     }
 
-    /// Waits until nobody is inside.
+    /// Waits until it is closed and nobody is inside.
     pub(super) async fn drained(&self) {
         loop {
-            let told = self.idle.notified();
-            if self.is_idle() {
+            let told = self.drained.notified();
+            if self.is_drained() {
                 return;
             }
             told.await;
         }
     }
 
-    fn is_idle(&self) -> bool {
+    fn is_drained(&self) -> bool {
         let word = self.slots.load();
-        word.taken() == 0 && !word.anybody_waits()
+        word.is_closed() && word.taken() == 0 && !word.anybody_waits()
     }
 
-    pub(super) fn tell_if_closed(&self) {
-        if self.is_closed() && self.is_idle() {
-            self.idle.notify_waiters();
+    /// After everything by which the last may have gone.
+    pub(super) fn tell_if_drained(&self) {
+        if self.is_drained() {
+            self.drained.notify_waiters();
         }
     }
 
@@ -120,6 +139,10 @@ impl Shared {
     }
 
     pub(super) fn load_threshold(&self) -> Option<Priority> {
+        if !self.is_by_load() {
+            return None;
+        }
+        self.renew_threshold();
         self.offered.threshold()
     }
 

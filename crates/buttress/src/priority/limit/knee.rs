@@ -1,6 +1,8 @@
 //! What [`Vegas`](super::Vegas) and [`Gradient2`](super::Gradient2) have in common: they compare the latency of now with
 //! a baseline, and move the limit to where a little more is in flight than can be worked on.
 
+use std::time::Duration;
+
 use super::{
     Sample,
     round::{Round, Rounds},
@@ -42,6 +44,8 @@ pub(super) struct Knee<B> {
     tolerance: f64,
     /// The limit to go back to after the probe.
     probing: Option<f64>,
+    /// When the limit was last cut: a drop that began before says nothing more.
+    cut: Duration,
     bottom: Bottom,
 }
 
@@ -62,6 +66,7 @@ impl<B: Baseline> Knee<B> {
             source,
             tolerance,
             probing: None,
+            cut: Duration::ZERO,
             bottom: Bottom::new(),
         }
     }
@@ -69,8 +74,9 @@ impl<B: Baseline> Knee<B> {
     pub(super) fn observe(&mut self, sample: &Sample, limit: f64) -> f64 {
         self.source.count();
         let step = if sample.dropped {
+            self.rounds.settle(limit);
             // One cut for all that were in flight together.
-            match self.rounds.is_blind() {
+            match sample.started < self.cut {
                 true => Step::Stay,
                 false => Step::Cut(limit * BACKOFF),
             }
@@ -92,6 +98,7 @@ impl<B: Baseline> Knee<B> {
                 wanted
             }
             Step::Cut(wanted) => {
+                self.cut = sample.started + sample.latency;
                 self.probing = None;
                 self.rounds.restart(limit, true);
                 wanted

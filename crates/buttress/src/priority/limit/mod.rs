@@ -72,7 +72,9 @@ pub use vegas::Vegas;
 pub trait LimitAlgorithm: fmt::Debug + Send {
     /// The limit, now that another call is over. What is outside of the bounds of the [`Adaptive`] is cut to them.
     ///
-    /// It is called under a lock that other calls do not wait for: a call that ends meanwhile is not counted.
+    /// It is called under a lock that other calls do not wait for: a call that ends meanwhile is not counted. Whoever
+    /// changes the queue's options does wait for it, so it must not do that itself. Where it panics, the limit stays what
+    /// it is, and the next call is told to it again.
     fn observe(&mut self, sample: &Sample, limit: f64) -> f64;
 }
 

@@ -20,7 +20,8 @@ const CERTAIN: f64 = 3.0;
 /// So many calls as are in flight when the limit changes have begun before it. While they end, nobody knows whether it was
 /// right to grow, and growing on would go on for a round trip after it was enough. To shrink, on the other hand, is right at
 /// any time: how many calls are too many is told by how many were in flight when a call began, and the older ones say the
-/// same of that as the younger. All but those that were in an outage: they all say the same, and one cut is enough.
+/// same of that as the younger. All but those that were in an outage: they all say the same, and one cut is enough. The
+/// calls that are dropped are none to learn from, but they do end.
 #[derive(Clone, Debug)]
 pub(super) struct Rounds {
     count: u32,
@@ -97,7 +98,7 @@ impl Rounds {
     }
 
     /// Another call is over; is it one to learn from?
-    fn settle(&mut self, limit: f64) -> bool {
+    pub(super) fn settle(&mut self, limit: f64) -> bool {
         let unsettled = self.unsettled.get_or_insert(limit as u32);
         if *unsettled == 0 {
             return true;
@@ -117,11 +118,6 @@ impl Rounds {
         self.unsettled = Some(limit as u32);
         self.blind = cut;
         self.clear();
-    }
-
-    /// Whether everything is void that is heard now.
-    pub(super) fn is_blind(&self) -> bool {
-        self.blind
     }
 
     fn clear(&mut self) {

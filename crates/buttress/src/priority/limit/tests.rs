@@ -295,6 +295,49 @@ fn a_limit_that_is_not_reached_does_not_grow() {
     }
 }
 
+/// In an outage nothing succeeds: the drops alone have to say that it goes on.
+#[test]
+fn with_nothing_but_drops_the_limit_goes_to_its_minimum_and_comes_back() {
+    let timed_out = Outcome::failure(Reason::Rejected(crate::RejectionKind::TimedOut));
+    let throttled = Outcome::new(Verdict::Throttled, Reason::HttpStatus(429));
+    for (name, limit, _) in all() {
+        for drop in [timed_out, throttled] {
+            simulate(|| async {
+                let queue = PriorityQueue::builder()
+                    .concurrency(limit.clone().min(1).initial(100))
+                    .shed_by_load(false)
+                    .build()
+                    .expect("valid options");
+                let round = async |outcome| {
+                    let permits: Vec<_> = (0..queue.limit())
+                        .map(|_| queue.try_acquire(60).expect("free"))
+                        .collect();
+                    tokio::time::advance(Duration::from_secs(1)).await;
+                    permits
+                        .into_iter()
+                        .rev()
+                        .for_each(|permit| permit.record(outcome));
+                    tokio::time::advance(Duration::from_millis(1)).await;
+                };
+                round(drop).await;
+                assert_eq!(queue.limit(), 90, "{name}: one cut for all that were in flight");
+                for _ in 0..2 {
+                    round(Outcome::SUCCESS).await;
+                }
+                assert!(queue.limit() > 90, "{name}: those that began after it are heard");
+                for _ in 0..100 {
+                    round(drop).await;
+                }
+                assert_eq!(queue.limit(), 1, "{name}: {drop:?}");
+                for _ in 0..200 {
+                    round(Outcome::SUCCESS).await;
+                }
+                assert!(queue.limit() >= 20, "{name}: {} after the outage", queue.limit());
+            });
+        }
+    }
+}
+
 #[test]
 fn one_very_fast_answer_does_not_pin_the_limit() {
     for (name, limit, refuses) in all() {

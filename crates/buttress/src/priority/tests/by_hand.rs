@@ -322,6 +322,23 @@ async fn a_closed_queue_drains() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_it_to_drain_before_it_is_closed_is_told() {
+    let queue = built(queue(1, 10));
+    let mut early = tokio_test::task::spawn(queue.drained());
+    tokio_test::assert_pending!(early.poll(), "others may still come");
+    let slot = queue.try_acquire(60).expect("free");
+    let mut drained = tokio_test::task::spawn(queue.drained());
+    tokio_test::assert_pending!(drained.poll());
+    drop(slot);
+    tokio_test::assert_pending!(drained.poll());
+    queue.close();
+    for drained in [&mut early, &mut drained] {
+        assert!(drained.is_woken());
+        tokio_test::assert_ready!(drained.poll());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn outcomes_are_counted_apart() {
     let queue = built(queue(4, 4));
     let permit = || queue.try_acquire(60).expect("free");

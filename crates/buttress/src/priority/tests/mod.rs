@@ -2,6 +2,8 @@
 
 mod by_hand;
 mod cost;
+mod load;
+mod mishaps;
 mod model;
 mod options;
 mod order;

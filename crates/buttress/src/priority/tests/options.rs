@@ -191,6 +191,29 @@ fn the_short_forms_mean_what_they_say() {
 }
 
 #[test]
+fn a_file_may_leave_out_how_fast_one_ages_and_to_what() {
+    let ageing = |value: Value| read(&Table::new().with("ageing", value)).map(|options| options.ageing);
+    let demotion = |after, to| Ok(Ageing::Demote { after, to });
+    assert_eq!(ageing("promote".into()), Ok(Ageing::Promote { after: ms(2000) }));
+    assert_eq!(ageing("demote".into()), demotion(ms(5000), Priority::LOW));
+    assert_eq!(
+        ageing(Table::new().with("demote_after", "1s").into()),
+        demotion(ms(1000), Priority::LOW)
+    );
+    assert_eq!(
+        ageing(Table::new().with("to", "background").into()),
+        demotion(ms(5000), Priority::BACKGROUND)
+    );
+    let both = Table::new()
+        .with("promote_after", "2s")
+        .with("demote_after", "5s")
+        .with("to", "low");
+    let error = ageing(both.into()).expect_err("one of the two");
+    let keys: Vec<_> = error.problems().iter().map(|p| p.key().to_owned()).collect();
+    assert_eq!(keys, ["ageing.demote_after", "ageing.to"]);
+}
+
+#[test]
 fn every_bad_key_is_named() {
     let table = Table::new()
         .with("concurrency", 0_u64)

@@ -35,6 +35,18 @@ async fn who_waits_for_long_becomes_more_important_step_by_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn by_default_a_step_of_promotion_takes_two_seconds() {
+    for (waited, order) in [(1999, [1, 0]), (2000, [0, 1])] {
+        let queue = built(PriorityQueue::builder().concurrency(1));
+        let slot = queue.try_acquire(60).expect("free");
+        let low = Waiting::enter(&queue, Priority::LOW);
+        advance(ms(waited)).await;
+        let normal = Waiting::enter(&queue, Priority::NORMAL);
+        assert_eq!(order_of_service(&mut [low, normal], slot), order, "{waited} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_aged_is_not_displaced_by_those_it_is_as_important_as() {
     let queue = built(queue(1, 1).ageing(Ageing::Promote { after: ms(100) }));
     let _slot = queue.try_acquire(60).expect("free");
