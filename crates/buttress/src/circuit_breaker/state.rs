@@ -63,7 +63,7 @@ impl State {
         }
     }
 
-    const fn bits(self) -> u64 {
+    fn bits(self) -> u64 {
         self as u64
     }
 }
