@@ -122,7 +122,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 
 /// The bucket of a duration.
 #[inline]
-const fn index(nanos: u64) -> usize {
+fn index(nanos: u64) -> usize {
     if nanos < 1 << MIN_EXP {
         return 0;
     }
@@ -135,7 +135,7 @@ const fn index(nanos: u64) -> usize {
 }
 
 /// The shortest duration of a bucket, in nanoseconds.
-const fn lower(index: usize) -> u64 {
+fn lower(index: usize) -> u64 {
     if index == 0 {
         return 0;
     }

@@ -267,11 +267,6 @@ impl Line<'_> {
         self.place(self.list(class)?.youngest)
     }
 
-    /// Who came to the class next after this one.
-    pub(crate) fn behind(&self, place: Place) -> Option<Place> {
-        self.place(self.waiting(place)?.behind)
-    }
-
     /// Has the first woken, though it knows that it is the first: what it waits for may have come nearer.
     pub(crate) fn tell_first_again(&mut self) {
         if let Some(queue) = self.queue.as_mut() {

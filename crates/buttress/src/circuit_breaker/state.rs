@@ -63,7 +63,7 @@ impl State {
         }
     }
 
-    const fn bits(self) -> u64 {
+    fn bits(self) -> u64 {
         self as u64
     }
 }
@@ -104,14 +104,14 @@ impl Word {
 
     #[inline]
     pub(super) fn is_closed_in(self, generation: Generation) -> bool {
-        self.0 >> PAYLOAD_BITS
-            == (State::Closed.bits() << STATE_SHIFT >> PAYLOAD_BITS) | u64::from(generation)
+        self.0 >> PAYLOAD_BITS == Self::new(State::Closed, generation, 0).0 >> PAYLOAD_BITS
     }
 
     #[inline]
     pub(super) fn state(self) -> State {
         // The word is only ever made from a `State`; the table has one entry for each.
-        State::ALL[((self.0 >> STATE_SHIFT) as usize).min(State::ALL.len() - 1)]
+        let state = State::ALL.get((self.0 >> STATE_SHIFT) as usize);
+        state.copied().unwrap_or(State::MetricsOnly)
     }
 
     #[inline]
@@ -131,11 +131,6 @@ impl Word {
     /// The first word of the next generation.
     fn next(self, state: State, payload: u64) -> Self {
         Self::new(state, self.generation().wrapping_add(1), payload)
-    }
-
-    /// Does this state count failures in a row?
-    fn counts_streak(self) -> bool {
-        matches!(self.state(), State::Closed | State::MetricsOnly)
     }
 }
 
@@ -225,7 +220,7 @@ impl Machine {
                 .is_ok()
     }
 
-    /// Ends a run of failures. `false` if the generation is over.
+    /// Ends a run of failures, in a generation that counts them. `false` if it is over.
     #[inline]
     pub(super) fn clear_streak(&self, generation: Generation) -> bool {
         let mut word = self.glance();
@@ -234,7 +229,7 @@ impl Machine {
                 return false;
             }
             // Nothing is written where there is nothing to clear: healthy traffic shares the word by reading.
-            if word.payload() == 0 || !word.counts_streak() {
+            if word.payload() == 0 {
                 return true;
             }
             let to = word.with_payload(0);
@@ -245,15 +240,12 @@ impl Machine {
         }
     }
 
-    /// Adds a failure to the run; returns its length. `None` if the generation is over.
+    /// Adds a failure to the run, in a generation that counts them; returns its length. `None` if it is over.
     pub(super) fn extend_streak(&self, generation: Generation) -> Option<u64> {
         let mut word = self.glance();
         loop {
             if word.generation() != generation {
                 return None;
-            }
-            if !word.counts_streak() {
-                return Some(0);
             }
             let to = word.with_payload(word.payload() + 1);
             match self.word.compare_exchange_weak(word.0, to.0, Relaxed, Relaxed) {
@@ -302,6 +294,15 @@ mod tests {
             }
         }
         assert_eq!(Word::new(State::Open, 3, u64::MAX).payload(), PAYLOAD);
+    }
+
+    #[test]
+    fn of_two_generations_one_is_newer_at_most() {
+        assert!(is_newer(1, 0) && is_newer(0, Generation::MAX));
+        for apart in [0, 1, 100, 1 << 15, Generation::MAX] {
+            let (a, b) = (7_u16.wrapping_add(apart), 7);
+            assert!(!(is_newer(a, b) && is_newer(b, a)), "{apart} apart");
+        }
     }
 
     #[test]

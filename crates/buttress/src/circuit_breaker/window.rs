@@ -192,8 +192,8 @@ impl CountWindow {
     }
 }
 
-const fn empty_totals(generation: Generation) -> u64 {
-    (generation as u64) << HEAD_BITS | BIAS << FIELD_BITS | BIAS
+fn empty_totals(generation: Generation) -> u64 {
+    u64::from(generation) << HEAD_BITS | BIAS << FIELD_BITS | BIAS
 }
 
 fn unpack(totals: u64, generation: Generation, calls: u64) -> Tally {

@@ -69,7 +69,7 @@ mod layer;
 mod panic;
 mod policy;
 mod service;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use body::RecoverBody;

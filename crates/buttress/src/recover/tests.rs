@@ -2,7 +2,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, panic_any},
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
@@ -17,6 +17,7 @@ use super::*;
 use crate::{
     Error, Plain, RejectionKind,
     registry::{Drill, Policy, Registry},
+    test_services::Log,
     value::{Table, Value},
 };
 
@@ -394,45 +395,15 @@ fn the_payload_never_reaches_the_error() {
     assert!(!format!("{error} {error:?}").contains("password123"));
 }
 
-/// A log that keeps the fields of events as text, or panics.
-#[derive(Clone, Default)]
-struct Log {
-    lines: Arc<Mutex<Vec<String>>>,
-    panics: bool,
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "buttress::recover"
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        assert!(!self.panics, "the log is broken");
-        let mut line = event.metadata().level().to_string();
-        event.record(
-            &mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-                line += &format!(" {field}={value:?}");
-            },
-        );
-        self.lines.lock().expect("no panic under it").push(line);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 #[test]
 fn a_panic_is_logged_as_an_error() {
-    let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), || {
+    let log = Log::of("buttress::recover");
+    log.under(|| {
         let mut probe = probe(Place::Call);
         probe.drop_panics = true;
         drop(Recover::new().named("api").layer().layer(probe).call(()));
     });
-    let lines = log.lines.lock().expect("no panic under it");
+    let lines = log.lines();
     assert_eq!(lines.len(), 2, "{lines:?}");
     for part in [
         "ERROR",
@@ -459,11 +430,8 @@ fn a_log_or_a_listener_that_panics_does_not_undo_the_catch() {
     registry.listen(|_| panic!("so is the listener"));
     let recover = Recover::new();
     registry.register("api", &recover);
-    let log = Log {
-        panics: true,
-        ..Log::default()
-    };
-    let result = tracing::subscriber::with_default(log, || {
+    let log = Log::of("buttress::recover").panicking();
+    let result = log.under(|| {
         let mut service = recover.layer().layer(probe(Place::Future));
         task::spawn(service.call(())).poll()
     });

@@ -1,11 +1,13 @@
 //! Services that the tests of several concerns are made with.
 
 mod alive;
+mod log;
 mod script;
 #[cfg(feature = "http")]
 mod wire;
 
 pub(crate) use alive::{Alive, Counted, Probe, Probed};
+pub(crate) use log::{Log, ask_every_log};
 pub(crate) use script::{Answer, BUSY, Script, ms, rejected};
 #[cfg(feature = "http")]
 pub(crate) use wire::{

@@ -151,6 +151,22 @@ fn a_place_means_nobody_else_once_its_waiter_is_gone() {
     assert_eq!(line.look(&mut next, Waker::noop()), Standing::First);
 }
 
+#[test]
+fn a_class_that_the_line_does_not_have_is_the_most_important() {
+    let line = WaitLine::new(3, Heads::Untold);
+    let (beyond, _) = enter(&line, 7, Waker::noop());
+    let (_highest, _) = enter(&line, 2, Waker::noop());
+    let (_middle, _) = enter(&line, 1, Waker::noop());
+    let place = line.open().first().expect("three wait");
+    assert_eq!(beyond.map(|ticket| ticket.0), Some(place));
+    assert_eq!(line.open().waiter(place).map(|waiter| waiter.class), Some(2));
+
+    line.open().reclassify(place, 0);
+    line.open().reclassify(place, 9);
+    assert_eq!(line.open().waiter(place).map(|waiter| waiter.class), Some(2));
+    assert_eq!(line.open().youngest(2), Some(place), "behind those who are there");
+}
+
 /// A waker whose drop, and whose wake-up, open the line that holds it: as those of a task do in which the last
 /// reference to a future with a ticket goes.
 struct Reentrant(Arc<WaitLine>, Arc<AtomicUsize>);

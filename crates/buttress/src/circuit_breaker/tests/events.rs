@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     circuit_breaker::{Cause, Transition},
     registry::{Created, PolicyChanged, Registry, Subscription},
+    test_services::Log,
 };
 
 fn transitions(heard: &mut Subscription) -> Vec<(State, State, Cause)> {
@@ -184,4 +185,22 @@ async fn a_listener_may_steer_the_breaker() {
         [State::Open, State::HalfOpen, State::Closed]
     );
     assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_is_a_warning_in_the_log_and_the_rest_is_news() {
+    let log = Log::of("buttress::circuit_breaker");
+    log.under(|| {
+        let breaker = built(exact().consecutive_failures(1).name("db"));
+        one(&breaker, FAILURE);
+        breaker.transition_to(State::HalfOpen);
+        breaker.force_open();
+        breaker.close();
+    });
+    let lines = log.lines();
+    let levels: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(levels, ["WARN", "INFO", "WARN", "INFO"], "{lines:?}");
+    for part in ["policy=db", "from=CLOSED", "to=OPEN", "circuit opened"] {
+        assert!(lines[0].contains(part), "{part} is missing in {}", lines[0]);
+    }
 }

@@ -110,6 +110,21 @@ fn no_call_allocates() {
 }
 
 #[test]
+fn a_change_of_state_allocates_nothing() {
+    for options in [rates().count_window(10), rates().time_window(MINUTE)] {
+        let breaker = built(options.failure_rate(0.5).minimum_calls(5).success_threshold(1));
+        let round = || {
+            calls(&breaker, 5, FAILURE);
+            breaker.transition_to(State::HalfOpen);
+            one(&breaker, SUCCESS);
+        };
+        round();
+        let used = measure(|| (0..100).for_each(|_| round()));
+        assert_eq!((used.count_total, breaker.snapshot().times_opened), (0, 101));
+    }
+}
+
+#[test]
 fn a_plain_call_allocates_nothing() {
     let breaker = CircuitBreaker::new();
     let mut cx = Context::from_waker(Waker::noop());

@@ -104,6 +104,29 @@ async fn slow_after_decides_when_a_cancelled_call_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_slow_is_what_its_stack_says_first_unless_its_options_say_it() {
+    let slow = async |breaker: &CircuitBreaker, time| {
+        let before = breaker.snapshot().slow;
+        slow_call(breaker, time, SUCCESS).await;
+        breaker.snapshot().slow > before
+    };
+    let silent = built(rates().slow_call_rate(1.0).count_window(100));
+    silent.slow_after_if_unset(SECOND);
+    silent.slow_after_if_unset(2 * SECOND);
+    assert!(!slow(&silent, SECOND - TICK).await);
+    assert!(slow(&silent, SECOND).await);
+    let outspoken = built(
+        rates()
+            .slow_call_rate(1.0)
+            .count_window(100)
+            .slow_after(3 * SECOND),
+    );
+    outspoken.slow_after_if_unset(SECOND);
+    assert!(!slow(&outspoken, 3 * SECOND - TICK).await);
+    assert!(slow(&outspoken, 3 * SECOND).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn count_window() {
     for size in [1, 2, 3, 10, 100] {
         let breaker = built(rates().failure_rate(1.0).count_window(size).minimum_calls(1));

@@ -219,6 +219,26 @@ impl Naive for TwoWindows {
     }
 }
 
+/// What a quota says of the time to come: when the next permit is there, and when all are.
+fn foretells(cell: &Cell, rules: &Rules, now: u64, quota: Quota) -> Result<(), TestCaseError> {
+    let left = |wait: u64| cell.quota(rules, now + wait).remaining;
+    let reset = quota.reset.as_nanos() as u64;
+    prop_assert_eq!(left(reset), quota.limit, "all of them {} after {}", reset, now);
+    prop_assert_eq!(reset == 0, quota.remaining == quota.limit, "at {}", now);
+    prop_assert!(
+        reset == 0 || left(reset - 1) < quota.limit,
+        "not before {}",
+        reset
+    );
+    prop_assert_eq!(quota.retry_after.is_some(), quota.remaining == 0, "at {}", now);
+    if let Some(next) = quota.retry_after {
+        let next = next.as_nanos() as u64;
+        prop_assert_eq!(left(next - 1), 0, "none {} after {}", next - 1, now);
+        prop_assert!(left(next) > 0, "the next {} after {}", next, now);
+    }
+    Ok(())
+}
+
 fn compare<N: Naive>(algorithm: Algorithm, limit: Limit, steps: &[Step]) -> Result<(), TestCaseError> {
     let per = limit.per().as_nanos() as u64;
     let (rules, mut naive) = (
@@ -254,12 +274,9 @@ fn compare<N: Naive>(algorithm: Algorithm, limit: Limit, steps: &[Step]) -> Resu
                 naive.give_back(now, at, permits);
             }
         }
-        prop_assert_eq!(
-            cell.quota(&rules, now).remaining,
-            naive.remaining(now),
-            "at {}",
-            now
-        );
+        let quota = cell.quota(&rules, now);
+        prop_assert_eq!(quota.remaining, naive.remaining(now), "at {}", now);
+        foretells(&cell, &rules, now, quota)?;
     }
     // Whatever was given back, the calls that went on are within the limit by themselves.
     let mut alone = N::new(limit.permits(), per, limit.at_once());
@@ -337,6 +354,43 @@ proptest! {
             let Refusal::Until(told) = told else { panic!("{told:?}") };
             // Each that went before may have been late by the part of a nanosecond.
             prop_assert!(told <= now && now <= told + 20, "told {}, had at {}", told, now);
+        }
+    }
+
+    /// The same where those before it take one each, however long ago the limit was used.
+    #[test]
+    fn the_turn_behind_others_is_known_whatever_the_algorithm(
+        limit in limits(), past in proptest::collection::vec((1_u64..3 * SECOND, 1_u32..9), 0..4),
+        ahead in 0_usize..40, permits in 1_u32..4
+    ) {
+        for algorithm in Algorithm::ALL {
+            let rules = rules(&limit, algorithm);
+            let cell = Cell::new(algorithm, &rules);
+            let mut now = 0;
+            for (pass, taken) in &past {
+                now += pass;
+                for _ in 0..*taken {
+                    let _ = cell.charge(&rules, now, 1);
+                }
+            }
+            let permits = permits.min(limit.permits() as u32);
+            let told = cell.wait(&rules, now, ahead as u64, permits);
+            let mut had = now;
+            for permits in std::iter::repeat_n(1, ahead).chain([permits]) {
+                while let Err(NotNow::Refused(Refusal::Until(wait))) = cell.charge(&rules, had, permits) {
+                    had += wait;
+                }
+            }
+            let Refusal::Until(told) = told else { panic!("{told:?}") };
+            // A bucket fills in parts of a nanosecond, and each that went before may have been late by one.
+            let late = match algorithm {
+                Algorithm::TokenBucket | Algorithm::Leaky => ahead as u64,
+                Algorithm::SlidingWindowLog | Algorithm::SlidingWindowCounter => 0,
+            };
+            prop_assert!(
+                now + told <= had && had <= now + told + late,
+                "{}: told {}, had at {}", algorithm, now + told, had
+            );
         }
     }
 

@@ -16,18 +16,18 @@ use std::{
     collections::BTreeMap,
     fmt::Debug,
     sync::{
-        Arc, LazyLock, Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
 use tracing::{
-    Dispatch, Event, Level, Metadata, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
 
-use crate::context::Trace;
+use crate::{context::Trace, test_services::ask_every_log};
 
 /// Keeps every span and event under its targets, by default ours, down to a level.
 #[derive(Clone)]
@@ -52,29 +52,9 @@ struct Entry {
     fields: BTreeMap<&'static str, String>,
 }
 
-/// Wants nothing and is never the default. As long as there is but one dispatcher, `tracing` asks the one of whatever
-/// thread comes upon a place in the code first, which in another test is none, and remembers its answer for all.
-struct Deaf;
-
-impl Subscriber for Deaf {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        false
-    }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-static DEAF: LazyLock<[Dispatch; 2]> = LazyLock::new(|| [Deaf, Deaf].map(Dispatch::new));
-
 impl Log {
     fn down_to(level: Level) -> Self {
-        LazyLock::force(&DEAF);
+        ask_every_log();
         Self {
             targets: &["buttress::trace_id", "buttress::access"],
             level,
