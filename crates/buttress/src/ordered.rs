@@ -8,7 +8,8 @@ const FEW: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Ordered<K, V> {
     entries: Vec<(K, V)>,
-    /// Where each key is, once there are more than a few. In a box, for most maps have none.
+    /// Where each key is, once there are more than a few. In a box, for most maps have none and should be small.
+    #[allow(clippy::box_collection)]
     index: Option<Box<HashMap<K, usize>>>,
 }
 
