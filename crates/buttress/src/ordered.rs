@@ -8,8 +8,9 @@ const FEW: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Ordered<K, V> {
     entries: Vec<(K, V)>,
-    /// Where each key is, once there are more than a few.
-    index: Option<HashMap<K, usize>>,
+    /// Where each key is, once there are more than a few. In a box, for most maps have none and should be small.
+    #[allow(clippy::box_collection)]
+    index: Option<Box<HashMap<K, usize>>>,
 }
 
 impl<K, V> Ordered<K, V> {
@@ -88,7 +89,7 @@ impl<K: Clone + Eq + Hash, V> Ordered<K, V> {
         self.entries.push((key, value));
         if at == FEW {
             let keys = self.entries.iter().map(|(key, _)| key.clone());
-            self.index = Some(keys.zip(0..).collect());
+            self.index = Some(Box::new(keys.zip(0..).collect()));
         }
         at
     }
