@@ -186,14 +186,19 @@ pub(crate) fn observed(bytes: &[u8]) {
         response.headers_mut().insert("grpc-status", value);
     }
     if wire & 1 > 0 {
-        watched(Grpc::new(), response, script, polls);
+        watched(Grpc::new(), response, script, polls, false);
     } else {
-        watched(Http::new(), response, script, polls);
+        watched(Http::new(), response, script, polls, true);
     }
 }
 
-fn watched<P, B>(protocol: P, response: Response<Script>, mut bare: Script, polls: u8)
-where
+fn watched<P, B>(
+    protocol: P,
+    response: Response<Script>,
+    mut bare: Script,
+    polls: u8,
+    ends_with_its_length: bool,
+) where
     P: Protocol<Response<Script>, Error<std::io::Error>, Response<Counted> = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
@@ -210,8 +215,10 @@ where
         assert_eq!(body.is_end_stream(), bare.is_end_stream());
         ended |= match read {
             Read::End | Read::Error | Read::Trailers(_) => true,
-            // Hyper asks after a frame, and no other time.
-            Read::Data(_) => bare.is_end_stream(),
+            // Hyper asks after a frame, and no other time; or stops when all has come that was promised.
+            Read::Data(_) => {
+                bare.is_end_stream() || (ends_with_its_length && bare.size_hint().exact() == Some(0))
+            }
             Read::Pending => false,
         };
         assert_eq!(books.borrow().finished.len(), usize::from(ended), "{bare:?}");

@@ -89,6 +89,15 @@ impl<B, T, J> Observed<B, T, J> {
     }
 }
 
+impl<B, T: Token, J: EndOfBody> Observed<B, T, J> {
+    #[cold]
+    fn finish(&mut self) {
+        if let Some(token) = self.token.take() {
+            token.finish(self.judge.ended());
+        }
+    }
+}
+
 /// Finishes the token where the result decides already, else sends it on in the body.
 #[inline]
 pub(super) fn observe<B, E, T, J>(
@@ -101,6 +110,7 @@ pub(super) fn observe<B, E, T, J>(
 where
     E: CallError,
     T: Token,
+    J: EndOfBody,
 {
     let response = match result {
         Ok(response) => response,
@@ -122,9 +132,14 @@ where
         }
     });
     let promised = token.as_ref().and_then(|_| promised(&response));
-    Ok(response.map(|body| Observed {
-        left: promised.unwrap_or(UNKNOWN),
-        ..Observed::new(body, token, judge)
+    Ok(response.map(|body| {
+        let mut observed = Observed::new(body, token, judge);
+        observed.left = promised.unwrap_or(UNKNOWN);
+        if observed.left == 0 {
+            // It will not even be asked.
+            observed.finish();
+        }
+        observed
     }))
 }
 

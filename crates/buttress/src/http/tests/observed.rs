@@ -103,6 +103,16 @@ fn a_body_whose_length_is_known_is_over_with_its_last_byte() {
 }
 
 #[test]
+fn a_body_that_is_promised_to_be_empty_is_over_with_its_headers() {
+    let journal = Journal::default();
+    let mut response = Response::new(Script::new([]));
+    response.headers_mut().insert("content-length", 0.into());
+    let result: Result<_, Refusable> = Ok(response);
+    drop(Http::new().observe(result, journal.token()));
+    assert_eq!(journal.read(), [GOOD, SUCCESS]);
+}
+
+#[test]
 fn the_answer_to_a_head_request_is_over_with_its_headers() {
     for (method, expected) in [("HEAD", vec![SUCCESS]), ("GET", vec![GOOD, Seen::Cancelled])] {
         let request = Request::builder().method(method).body(()).expect("a request");
