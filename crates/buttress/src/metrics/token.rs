@@ -90,7 +90,7 @@ fn end_dropped(running: Running, inner_is_running: bool) {
     match running {
         Running::Booked { account, began } => account.ended(ending, nanos_since(began)),
         #[cfg(feature = "keyed")]
-        Running::OnTrial(trial) => {
+        Running::OnTrial(mut trial) => {
             let nanos = nanos_since(trial.began);
             trial.ended(ending, nanos, false);
         }
@@ -139,7 +139,7 @@ impl Token for MetricsToken {
                 }
             }
             #[cfg(feature = "keyed")]
-            Some(Running::OnTrial(trial)) => {
+            Some(Running::OnTrial(mut trial)) => {
                 let nanos = nanos_since(trial.began);
                 trial.ended(ending, nanos, true);
             }

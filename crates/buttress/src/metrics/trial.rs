@@ -45,7 +45,7 @@ impl Trial {
 
     /// It has come to an end that says nothing of the route.
     #[cold]
-    pub(super) fn ended(mut self: Box<Self>, ending: Ending, nanos: u64, answered: bool) {
+    pub(super) fn ended(&mut self, ending: Ending, nanos: u64, answered: bool) {
         let account = self.routes.other().clone();
         if self.tell_headers(&account) || !answered {
             account.ended(ending, nanos);
