@@ -35,6 +35,9 @@ pub trait Token {
 ///
 /// [`Plain`] for any request and response, `Http` and `Grpc` (with the `http` feature) for those on the wire.
 /// Each takes a judgement of the user's own: [`Plain::classify`], `Http::classify`, `Grpc::classify`.
+///
+/// [`Plain`]: super::Plain
+/// [`Plain::classify`]: super::Plain::classify
 pub trait Protocol<Response, Error>: Clone {
     /// The response while a token watches it.
     type Response<T: Token>;
@@ -70,6 +73,8 @@ pub trait Protocol<Response, Error>: Clone {
 /// A layer that has something to do with what comes after the headers (catch its panics, limit its time) wraps
 /// the body by [`map_body`](Self::map_body). It does so where its policy is off, too, so that the type stays the
 /// same.
+///
+/// [`Plain`]: super::Plain
 pub trait BodyProtocol<Response> {
     /// Whether the time that a call may take goes on to the end of the body. In gRPC it does: a deadline is that of
     /// the whole call. A download over plain HTTP may well take longer than anyone would wait for its headers.
