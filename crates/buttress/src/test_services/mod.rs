@@ -1,11 +1,14 @@
 //! Services that the tests of several concerns are made with.
 
 mod alive;
+mod play;
 mod script;
 #[cfg(feature = "http")]
 mod wire;
 
 pub(crate) use alive::{Alive, Counted, Probe, Probed};
+#[allow(unused_imports)]
+pub(crate) use play::{Cue, End, Fate, Fault, Line, Made, Play, Played, Reply, judge, panics, perform};
 pub(crate) use script::{Answer, BUSY, Script, ms, rejected};
 #[cfg(feature = "http")]
 pub(crate) use wire::{
