@@ -56,6 +56,13 @@ pub(crate) fn unit() -> f64 {
     RNG.with_borrow_mut(Rng::f64)
 }
 
+/// Has this thread draw what it has drawn from the same seed before, so that a history can be told again.
+#[cfg(test)]
+#[allow(dead_code)]
+pub(crate) fn foretell(seed: u64) {
+    RNG.with_borrow_mut(|rng| *rng = Rng::with_seed(seed));
+}
+
 /// Where a policy takes its random numbers from: the thread, or a seed, so that a test can foretell them.
 #[derive(Debug)]
 pub(crate) enum Source {

@@ -20,6 +20,7 @@ mod attempts;
 mod cancelled;
 mod cost;
 mod limits;
+mod model;
 mod nested;
 mod options;
 mod results;

@@ -1,3 +1,5 @@
+mod model;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Barrier},

@@ -136,11 +136,17 @@ where
         Some((_, Err(rejected))) => Some(rejected).filter(|r| r.kind() == RejectionKind::RateLimited),
         None => None,
     };
-    match (waiting, broken, limited) {
-        (Some(waiting), ..) if waiting.is_waiting() => Found::Waiting,
-        (_, Some(error), _) => Found::Broken(error),
-        (.., Some(rejected)) => Found::Limited(rejected),
-        _ => Found::None,
+    if let Some(waits) = waiting.as_mut().filter(|waiting| waiting.is_waiting()) {
+        if waits.poll_chance(shared, &course.tried, now, cx).is_pending() {
+            return Found::Waiting;
+        }
+        // It has come meanwhile.
+        return seek::<T, R, Q>(shared, reach, strategy, course, waiting, cx);
+    }
+    match (broken, limited) {
+        (Some(error), _) => Found::Broken(error),
+        (_, Some(rejected)) => Found::Limited(rejected),
+        (None, None) => Found::None,
     }
 }
 

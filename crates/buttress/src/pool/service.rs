@@ -20,8 +20,9 @@ use crate::{
 /// A pool as one service; from [`Pool::service`] and [`service_for`](Pool::service_for).
 ///
 /// It is ready at once. An endpoint is chosen when the call's future is first polled; the future drives the readiness
-/// of its own clone of the endpoint's service, and takes another endpoint if that one is not ready and another is. So
-/// one slow endpoint holds up nobody, and a call that has not chosen holds no place anywhere.
+/// of its own clone of the endpoint's service, and takes another endpoint if that one is not ready and another is, be it
+/// one that is back, or due for a trial, while the call waits (where one is out, that takes a timer of tokio's). So one slow
+/// endpoint holds up nobody, and a call that has not chosen holds no place anywhere.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::sync::futures::OwnedNotified;
+use tokio::{sync::futures::OwnedNotified, time::Sleep};
 use tower_service::Service;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     seek::{Course, go},
     shared::Shared,
     token::PoolToken,
+    tried::Tried,
 };
 use crate::{
     admission::{Admitted, Turn},
@@ -32,6 +33,8 @@ pub(super) struct Waiting<S> {
     turn: Option<(Arc<Node>, Turn)>,
     /// The endpoints have changed: there may be one that is ready at once.
     changed: Pin<Box<OwnedNotified>>,
+    /// The time of one that is out is over, and nobody tells of that. Boxed, because mostly there is none.
+    chance: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Waiting<S> {
@@ -47,6 +50,7 @@ impl<S> Waiting<S> {
                 services: Vec::new(),
                 turn: None,
                 changed: Box::pin(shared.hub.changed.clone().notified_owned()),
+                chance: None,
             })
         });
         this.listen(shared, cx);
@@ -58,6 +62,39 @@ impl<S> Waiting<S> {
         while self.changed.as_mut().poll(cx).is_ready() {
             self.changed.set(shared.hub.changed.clone().notified_owned());
         }
+    }
+
+    /// Has the task woken when time alone may bring an endpoint back at which the call does not wait: one that was to be
+    /// left alone, or whose breaker gives it a trial then. Ready if that is so already.
+    pub(super) fn poll_chance<T>(
+        &mut self,
+        shared: &Shared<T>,
+        tried: &Tried,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let tick = shared.hub.tick(now);
+        let set = shared.set.load();
+        let others = set
+            .roster
+            .nodes
+            .iter()
+            .filter(|node| !tried.has(node.id) && !self.ids.contains(&node.id) && node.is_out(now, tick));
+        let soonest = others
+            .filter_map(|node| node.next_chance(now))
+            .filter(|at| *at > now)
+            .min();
+        let Some(soonest) = soonest.filter(|_| tokio::runtime::Handle::try_current().is_ok()) else {
+            self.chance = None;
+            return Poll::Pending;
+        };
+        let chance = self
+            .chance
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(soonest)));
+        if chance.deadline() != soonest {
+            chance.as_mut().reset(soonest);
+        }
+        clock::poll_over(chance.as_mut(), cx)
     }
 
     pub(super) fn is_waiting(&self) -> bool {

@@ -21,6 +21,7 @@ mod attempts;
 mod cancelled;
 mod cost;
 mod limits;
+mod model;
 mod nested;
 mod options;
 #[cfg(feature = "circuit-breaker")]

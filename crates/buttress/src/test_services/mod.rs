@@ -2,12 +2,15 @@
 
 mod alive;
 mod log;
+mod play;
 mod script;
 #[cfg(feature = "http")]
 mod wire;
 
 pub(crate) use alive::{Alive, Counted, Probe, Probed};
 pub(crate) use log::{Log, ask_every_log};
+#[allow(unused_imports)]
+pub(crate) use play::{Cue, End, Fate, Fault, Line, Made, Play, Played, Reply, judge, panics, perform};
 pub(crate) use script::{Answer, BUSY, Script, ms, rejected};
 #[cfg(feature = "http")]
 pub(crate) use wire::{

@@ -5,6 +5,7 @@ mod conditions;
 mod cost;
 #[cfg(feature = "http")]
 mod file;
+mod model;
 #[cfg(all(
     feature = "circuit-breaker",
     feature = "metrics",

@@ -1,6 +1,8 @@
 mod durations;
 mod exemplars;
 mod layer;
+#[cfg(all(feature = "http", feature = "recover"))]
+mod model;
 #[cfg(all(feature = "keyed", feature = "http"))]
 mod routes;
 

@@ -264,6 +264,8 @@ impl Node {
         }
         self.look();
         self.ramp_from.store(0, Relaxed);
+        // It may have been well, and only have asked to be left alone: no change of phase has told of it then.
+        self.hub.changed.notify_waiters();
     }
 
     /// How long it is out, if it is, and how long it has been in all.

@@ -26,6 +26,7 @@ mod health;
 mod histories;
 #[cfg(feature = "rate-limit")]
 mod limits;
+mod model;
 mod options;
 mod quality;
 mod readiness;

@@ -9,6 +9,8 @@ use std::{
 
 use tokio::{sync::Semaphore, task::LocalSet};
 
+mod model;
+
 use super::*;
 use crate::{
     Outcome, clock,

@@ -3,6 +3,8 @@
 mod cost;
 #[cfg(feature = "keyed")]
 mod keyed;
+#[cfg(feature = "keyed")]
+mod keyed_model;
 mod model;
 mod options;
 mod pitfalls;

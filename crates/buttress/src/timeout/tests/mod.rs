@@ -3,6 +3,8 @@
 mod attempt;
 mod cost;
 mod deadline;
+#[cfg(feature = "http")]
+mod model;
 #[cfg(feature = "circuit-breaker")]
 mod outage;
 #[cfg(feature = "http")]
