@@ -163,6 +163,14 @@ impl Place {
         let shared = &*self.limiter.shared;
         let spot = self.spot.as_deref().unwrap_or(&shared.one);
         let mut line = spot.line.open();
+        // With the line open: whoever disables the limiter opens it after that, and has the first woken who has looked
+        // before.
+        if self.limiter.is_free(self.permits) {
+            leave(&mut line, self.ticket.take());
+            drop(line);
+            shared.waiting.fetch_sub(1, Relaxed);
+            return Turn::Granted(Permit::free());
+        }
         match line.look(&mut self.ticket, waker) {
             Standing::Waiting => return Turn::Waiting,
             Standing::First => {}

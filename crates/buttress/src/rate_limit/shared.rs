@@ -139,6 +139,13 @@ impl Shared {
         spot.unwrap_or(&self.one).give_back(self.now(), at, permits);
     }
 
+    /// Lets everybody through, those in the lines too.
+    pub(super) fn disable(&self) {
+        self.disabled.store(true, Relaxed);
+        // Also a line in which nobody seems to wait is opened: who is just entering it either sees the mark or is told.
+        self.for_each(|spot| spot.line.open().tell_first_again());
+    }
+
     /// As if none had been used.
     pub(super) fn reset(&self) {
         self.disabled.store(false, Relaxed);

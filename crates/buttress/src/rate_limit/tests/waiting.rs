@@ -320,3 +320,33 @@ async fn the_time_in_the_line_is_in_the_tally() {
     let answer = context.scope(async { service.call(()).await }).await;
     assert_eq!((answer.is_ok(), tally.queued()), (true, millis(1000)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_when_the_limiter_is_disabled_goes_like_those_who_come() {
+    for algorithm in ALGORITHMS {
+        let limiter = used_up(algorithm);
+        let (mut first, mut second) = (wait(&limiter, 1), wait(&limiter, 1));
+        limiter.disable();
+        assert!(limiter.try_acquire(1).is_ok(), "{algorithm}: a newcomer");
+        assert!(first.is_woken(), "{algorithm}");
+        assert_ready_ok!(first.poll());
+        assert!(second.is_woken(), "{algorithm}: it is the first now");
+        assert_ready_ok!(second.poll());
+        let snapshot = limiter.snapshot();
+        assert_eq!(
+            (snapshot.waiting, snapshot.allowed),
+            (0, 1),
+            "nothing is recorded"
+        );
+    }
+}
+
+/// Of those who wait whoever looks first goes first: newcomers do not ask who waits either.
+#[tokio::test(start_paused = true)]
+async fn a_disabled_limiter_keeps_nobody_who_looks() {
+    let limiter = used_up(Algorithm::TokenBucket);
+    let (_first, mut second) = (wait(&limiter, 1), wait(&limiter, 1));
+    limiter.disable();
+    assert_ready_ok!(second.poll());
+    assert_eq!(limiter.snapshot().waiting, 1);
+}
