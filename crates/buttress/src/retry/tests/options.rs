@@ -241,3 +241,29 @@ async fn a_registry_shows_the_books() {
         r#"{"payments":{"retry":{"calls":1,"attempts":2,"retries":1,"recovered":1,"outOfAttempts":0,"outOfTime":0,"outOfBudget":0,"forbidden":0,"notRepeatable":0,"budgetBalance":9.181640625}}}"#
     );
 }
+
+/// What a call goes by and what is told of it are two places.
+#[test]
+fn of_two_policy_changes_at_once_one_is_in_force_and_told() {
+    let retry = Retry::new();
+    let barrier = std::sync::Barrier::new(3);
+    std::thread::scope(|s| {
+        for attempts in [1, 2] {
+            let (retry, barrier) = (&retry, &barrier);
+            s.spawn(move || {
+                for _ in 0..3000 {
+                    barrier.wait();
+                    let options = retry.options().max_attempts(attempts);
+                    retry.reconfigure(options).expect("valid");
+                    barrier.wait();
+                }
+            });
+        }
+        for round in 0..3000 {
+            barrier.wait();
+            barrier.wait();
+            let is_on = retry.shared.begin().is_some();
+            assert_eq!(retry.options().max_attempts > 1, is_on, "in round {round}");
+        }
+    });
+}
