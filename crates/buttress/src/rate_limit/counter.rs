@@ -110,8 +110,11 @@ impl Counter {
 
     /// From when on in a window `permits` fit beside `before` of the one before and none of the window itself.
     fn fits_from(self, before: u64, permits: u64) -> u64 {
+        if before == 0 {
+            return 0;
+        }
         let free = u128::from(self.limit.saturating_sub(permits)) * u128::from(self.window);
-        let share = free.checked_div(u128::from(before)).unwrap_or(free);
+        let share = free / u128::from(before);
         self.window - u64::try_from(share).unwrap_or(u64::MAX).min(self.window)
     }
 

@@ -350,3 +350,20 @@ async fn a_disabled_limiter_keeps_nobody_who_looks() {
     assert_ready_ok!(second.poll());
     assert_eq!(limiter.snapshot().waiting, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_fits_into_a_window_that_nothing_was_taken_from_does_not_wait_for_the_next() {
+    let limiter = RateLimiter::per_second(10)
+        .algorithm(Algorithm::SlidingWindowCounter)
+        .max_wait(millis(500))
+        .build()
+        .expect("valid");
+    advance(millis(600)).await;
+    limiter.try_acquire(10).expect("all of them");
+    let mut waiting = wait(&limiter, 1);
+    limiter.reset();
+    let refused = limiter.try_acquire(9).expect_err("another goes first");
+    assert_eq!(retry_after(&refused), Some(0), "ten in all, and none is used");
+    assert_ready_ok!(waiting.poll());
+    assert!(limiter.try_acquire(9).is_ok());
+}
