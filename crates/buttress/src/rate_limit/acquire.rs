@@ -133,9 +133,12 @@ impl Place {
         let spot = self.spot.as_deref().unwrap_or(&shared.one);
         let mut line = spot.line.open();
         let now = shared.now();
-        let Refusal::Until(wait) = spot.wait_behind(now, line.weight(), self.permits) else {
-            drop(line);
-            return self.refuse(Refusal::Never);
+        let wait = match spot.wait_behind(now, line.weight(), self.permits) {
+            Refusal::Until(wait) => wait,
+            never @ Refusal::Never(_) => {
+                drop(line);
+                return self.refuse(never);
+            }
         };
         let patience = self.deadline.map_or(u64::MAX, |deadline| {
             spot.tariff.nanos(deadline).saturating_sub(now)

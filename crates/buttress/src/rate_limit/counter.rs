@@ -181,7 +181,7 @@ impl Meter for Counter {
 
     fn wait(self, state: u64, now: u64, ahead: u64, permits: u32) -> Refusal {
         if u64::from(permits) > self.limit {
-            return Refusal::Never;
+            return Refusal::Never(self.limit);
         }
         let windows = self.unpack(state, now);
         let (windows, after) = self.after(windows, ahead);

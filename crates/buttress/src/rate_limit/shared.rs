@@ -132,8 +132,7 @@ impl Shared {
         let rejected = Rejected::new(RejectionKind::RateLimited, self.name().clone());
         match refusal {
             Refusal::Until(nanos) => rejected.with_retry_after(Duration::from_nanos(nanos)),
-            // It is the call that is wrong, and it will be as wrong later: `INVALID_ARGUMENT`.
-            Refusal::Never => rejected.with_http_status(400).with_grpc_code(3),
+            Refusal::Never(most) => rejected.beyond(most),
         }
     }
 

@@ -271,3 +271,18 @@ fn a_call_that_meets_a_change_first_makes_it() {
         }
     }
 }
+
+#[test]
+fn who_asks_for_more_than_there_can_ever_be_is_told_so() {
+    let limiter = RateLimiter::per_second(10).name("api");
+    let limiter = limiter.build().expect("valid");
+    let refused = limiter.try_acquire(11).expect_err("a bucket of ten");
+    assert_eq!(
+        refused.to_string(),
+        "rate limit `api` never has more than 10 permits at once: ask for fewer"
+    );
+    assert_eq!(
+        (refused.http_status(), refused.grpc_code(), refused.retry_after()),
+        (400, 3, None)
+    );
+}
