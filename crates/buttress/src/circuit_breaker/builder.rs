@@ -158,7 +158,8 @@ impl CircuitBreakerBuilder {
     }
 
     /// By which share (0 to 1) of itself the open time may be shortened at random (0.1), so that a fleet does
-    /// not reopen at the same moment. Drawn inside the cap, so it does not vanish there.
+    /// not reopen at the same moment. Drawn inside the cap, so it does not vanish there. A time that the service itself
+    /// asks for by `Retry-After` is lengthened instead, within the cap, and shortened only if it is cut to that.
     pub fn open_jitter(mut self, share: f64) -> Self {
         self.open_jitter = share;
         self
@@ -322,7 +323,8 @@ impl CircuitBreakerBuilder {
     }
 
     /// How long to stay open after so many failed probations: grown, capped, shortened by `draw` (0 to 1) of the
-    /// jitter, and no shorter than what the service itself asked for, up to the cap.
+    /// jitter, and no shorter than what the service itself asked for, up to the cap. That is lengthened by as much of the
+    /// jitter, for all who ask the service are told the same.
     pub(super) fn open_time(&self, failed_probations: u32, draw: f64, asked: Option<Duration>) -> Duration {
         let cap = self.effective_max_open();
         let exponent = i32::try_from(failed_probations).unwrap_or(i32::MAX);
@@ -332,9 +334,19 @@ impl CircuitBreakerBuilder {
         } else {
             cap
         };
-        let share = 1.0 - self.open_jitter * draw;
         // As a float the longest durations round up to more than there is.
-        let time = Duration::try_from_secs_f64(time.as_secs_f64() * share).unwrap_or(time);
-        time.max(asked.unwrap_or_default().min(cap))
+        let times = |time: Duration, factor: f64| {
+            Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(time)
+        };
+        let shortened = |time| times(time, 1.0 - self.open_jitter * draw);
+        let asked = match asked.unwrap_or_default() {
+            // It does not get what it asked for anyway.
+            asked if asked > cap => shortened(cap),
+            asked => {
+                let longest = times(asked, 1.0 + self.open_jitter).min(cap);
+                asked + times(longest.saturating_sub(asked), draw)
+            }
+        };
+        shortened(time).max(asked)
     }
 }
