@@ -502,3 +502,34 @@ async fn a_fleet_that_is_told_when_to_come_again_does_not_come_all_at_once() {
     // Cut to the cap it is not what was asked for anyway.
     within(60 * MINUTE, cap / 2, cap);
 }
+
+#[test]
+fn the_defaults_are_those_that_the_setters_tell() {
+    use crate::circuit_breaker::builder::WindowShape;
+
+    let options = CircuitBreakerBuilder::default();
+    assert_eq!(
+        (
+            options.consecutive_failures,
+            options.failure_rate,
+            options.slow_call_rate
+        ),
+        (Some(5), None, None)
+    );
+    assert_eq!(options.effective_slow_after(None), 5 * SECOND);
+    assert_eq!(options.effective_slow_after(Some(SECOND)), SECOND);
+    assert_eq!(
+        (options.window, options.effective_minimum()),
+        (WindowShape::Calls(100), 20)
+    );
+    assert_eq!(
+        (options.open_for, options.effective_max_open()),
+        (MINUTE, 5 * MINUTE)
+    );
+    assert_eq!((options.open_growth, options.open_jitter), (1.0, 0.1));
+    assert_eq!(
+        (options.effective_steady(), options.effective_lease()),
+        (MINUTE, MINUTE)
+    );
+    assert_eq!((options.half_open_probes, options.success_threshold), (3, 2));
+}

@@ -273,6 +273,23 @@ fn a_call_that_meets_a_change_first_makes_it() {
 }
 
 #[test]
+fn the_defaults_are_those_that_the_setters_tell() {
+    let options = RateLimiterBuilder::default();
+    assert_eq!(
+        (options.permits, options.per, options.burst),
+        (None, millis(1000), None)
+    );
+    assert_eq!(options.algorithm, Algorithm::TokenBucket);
+    assert_eq!((options.max_wait, options.headers), (Duration::ZERO, false));
+    #[cfg(feature = "keyed")]
+    {
+        let keys = options.keyed().keys.expect("keys");
+        assert_eq!((keys.max_keys, keys.idle), (100_000, millis(600_000)));
+        assert_eq!((keys.by, keys.limits.len()), (None, 0));
+    }
+}
+
+#[test]
 fn who_asks_for_more_than_there_can_ever_be_is_told_so() {
     let limiter = RateLimiter::per_second(10).name("api");
     let limiter = limiter.build().expect("valid");

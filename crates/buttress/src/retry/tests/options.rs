@@ -242,6 +242,33 @@ async fn a_registry_shows_the_books() {
     );
 }
 
+#[test]
+fn the_defaults_are_those_that_the_setters_tell() {
+    let options = RetryBuilder::default();
+    let waits = &options.waits;
+    assert_eq!(options.max_attempts, 3);
+    assert_eq!(
+        (&waits.backoff, waits.jitter),
+        (&Backoff::Exponential, Jitter::Full)
+    );
+    assert_eq!(
+        (waits.initial, waits.multiplier, waits.cap),
+        (ms(100), 2.0, ms(10_000))
+    );
+    assert_eq!(options.max_elapsed, Some(ms(30_000)));
+    assert_eq!(options.effective_max_retry_after(), ms(10_000));
+    assert_eq!(options.budget, Some(Budget::new(0.2, 10)));
+    assert_eq!(
+        (&options.retry_on, options.retry_if.is_none()),
+        (&RetryOn::default(), true)
+    );
+    assert_eq!(
+        (options.retry_non_idempotent, options.attempt_header),
+        (false, false)
+    );
+    assert_eq!((options.max_body, options.seed), (65_536, None));
+}
+
 /// What a call goes by and what is told of it are two places.
 #[test]
 fn of_two_policy_changes_at_once_one_is_in_force_and_told() {
