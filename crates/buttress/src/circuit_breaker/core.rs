@@ -158,7 +158,8 @@ impl Core {
             }
         };
         self.books.add(index, 1);
-        if slow && current {
+        // As for the rate: what says nothing about the service does not say that it is slow.
+        if slow && current && verdict != Verdict::Neutral {
             self.books.add(book::SLOW, 1);
         }
     }

@@ -476,6 +476,17 @@ async fn a_time_window_works_on_after_a_long_rest() {
     }
 }
 
+/// The same that the rate is of: see [`slow_call_rate`](CircuitBreakerBuilder::slow_call_rate).
+#[tokio::test(start_paused = true)]
+async fn a_slow_call_that_says_nothing_about_the_service_is_not_slow_in_the_books() {
+    let breaker = built(rates().slow_call_rate(0.5).slow_after(SECOND));
+    for outcome in [NEUTRAL, SUCCESS, THROTTLED, FAILURE] {
+        slow_call(&breaker, SECOND, outcome).await;
+    }
+    let s = breaker.snapshot();
+    assert_eq!((s.total, s.slow, s.slow_rate), (4, 3, Some(1.0)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fleet_that_is_told_when_to_come_again_does_not_come_all_at_once() {
     let cap = 5 * MINUTE;
