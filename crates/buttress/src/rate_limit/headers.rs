@@ -26,7 +26,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{KeyBy, KeyProtocol, Quota, QuotaProtocol, RateLimiter, key::Key, shared::Shared};
+use super::{KeyBy, KeyProtocol, Quota, QuotaProtocol, RateLimitKey, RateLimiter, key::Key, shared::Shared};
 use crate::{
     error::{Rejected, RejectionKind},
     http::{ClassifyHead, Grpc, Http, PeerAddr, Responder},
@@ -237,6 +237,10 @@ where
             .get()
             .map(|PeerAddr(address)| Key::from(*address)),
         KeyBy::ForwardedFor(hops) => forwarded_for(request.headers(), hops.get()).map(Key::from),
+        KeyBy::Extension => request
+            .extensions()
+            .get()
+            .map(|RateLimitKey(key)| Key::from(&**key)),
         KeyBy::Route => protocol.route(request).map(Key::from),
         KeyBy::GrpcMethod => Grpc::new().route(request).map(Key::from),
     }

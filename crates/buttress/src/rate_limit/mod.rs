@@ -120,7 +120,7 @@ pub use call::RateLimitCall;
 pub use charge::{AsConfigured, ByKey, Charge, Weighed};
 pub use future::RateLimitFuture;
 pub use key::Key;
-pub use key_by::{KeyBy, KeyProtocol};
+pub use key_by::{KeyBy, KeyProtocol, RateLimitKey};
 pub use layer::RateLimitLayer;
 pub use limit::Limit;
 pub use permit::Permit;

@@ -165,6 +165,7 @@ fn a_file_says_where_the_key_is() {
         ),
         (Table::new().with("peer_ip", true).into(), KeyBy::PeerIp),
         ("peer_ip".into(), KeyBy::PeerIp),
+        ("extension".into(), KeyBy::Extension),
         ("route".into(), KeyBy::Route),
         ("grpc_method".into(), KeyBy::GrpcMethod),
     ] {
