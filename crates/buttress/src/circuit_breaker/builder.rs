@@ -66,6 +66,13 @@ impl Default for CircuitBreakerBuilder {
 }
 
 impl CircuitBreakerBuilder {
+    /// A usual [`failure_rate`](Self::failure_rate) or [`slow_call_rate`](Self::slow_call_rate), for who has no reason
+    /// for another: half of the calls.
+    pub const USUAL_RATE: f64 = 0.5;
+
+    /// A usual [`time_window`](Self::time_window): 30 s.
+    pub const USUAL_TIME_WINDOW: Duration = Duration::from_secs(30);
+
     /// For services with many calls at a time: 10 failures in a row open it for 30 s; 5 probes, 3 successes
     /// close it.
     pub fn high_concurrency() -> Self {
@@ -98,14 +105,14 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Opens when this share (0 to 1) of the calls in the window failed or were throttled (off; 0.5 is a usual
-    /// choice), from [`minimum_calls`](Self::minimum_calls) on.
+    /// Opens when this share (0 to 1) of the calls in the window failed or were throttled (off;
+    /// [0.5](Self::USUAL_RATE) is usual), from [`minimum_calls`](Self::minimum_calls) on.
     pub fn failure_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
         self.failure_rate = rate.into();
         self
     }
 
-    /// Opens when this share (0 to 1) of the calls in the window were slow (off; 0.5 is a usual choice), from
+    /// Opens when this share (0 to 1) of the calls in the window were slow (off; [0.5](Self::USUAL_RATE) is usual), from
     /// [`minimum_calls`](Self::minimum_calls) on. It costs two clock reads a call.
     pub fn slow_call_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
         self.slow_call_rate = rate.into();
@@ -126,7 +133,7 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Takes the rates over the last so much time (30 s is a usual choice), in ten buckets.
+    /// Takes the rates over the last so much time ([30 s](Self::USUAL_TIME_WINDOW) is usual), in ten buckets.
     pub fn time_window(mut self, time: Duration) -> Self {
         self.window = WindowShape::Time(time);
         self

@@ -544,3 +544,26 @@ fn the_defaults_are_those_that_the_setters_tell() {
     );
     assert_eq!((options.half_open_probes, options.success_threshold), (3, 2));
 }
+
+#[test]
+fn what_is_usual_needs_no_number() {
+    use crate::{config, value::Table};
+
+    let table = Table::new()
+        .with("failure_rate", "on")
+        .with("slow_call_rate", "on")
+        .with("time_window", "on");
+    let options = config::read(&table, CircuitBreakerBuilder::read).expect("valid");
+    let expected = CircuitBreaker::builder()
+        .failure_rate(0.5)
+        .slow_call_rate(0.5)
+        .time_window(30 * SECOND);
+    assert_eq!(options, expected);
+    for key in ["failure_rate", "time_window"] {
+        let table = Table::new().with(key, "of");
+        assert!(
+            config::read(&table, CircuitBreakerBuilder::read).is_err(),
+            "{key}"
+        );
+    }
+}

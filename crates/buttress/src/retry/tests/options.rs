@@ -294,3 +294,10 @@ fn of_two_policy_changes_at_once_one_is_in_force_and_told() {
         }
     });
 }
+
+#[test]
+fn a_range_of_a_tenth_needs_no_number() {
+    let table = Table::new().with("jitter", "range");
+    let options = config::read(&table, RetryBuilder::read).expect("valid");
+    assert_eq!(options, Retry::builder().jitter(Jitter::Range(0.1)));
+}
