@@ -6,7 +6,10 @@
 
 use std::{
     array,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicU64, AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 /// Enough to part the few threads that a machine runs truly at once from most of the others, and few enough
@@ -61,18 +64,25 @@ impl<const N: usize> Striped<N> {
 
     /// What was added since the last [`rebase`](Self::rebase).
     pub(crate) fn read(&self) -> [u64; N] {
-        array::from_fn(|i| self.total(i).wrapping_sub(self.base[i].load(Relaxed)))
+        array::from_fn(|i| {
+            // First what it is counted from: a total that is read after it holds all that it was taken from, while one
+            // that is read before may be short of it by whatever was added meanwhile.
+            let base = self.base[i].load(Acquire);
+            self.total(i).wrapping_sub(base)
+        })
     }
 
     pub(crate) fn rebase(&self) {
         for (i, base) in self.base.iter().enumerate() {
-            base.store(self.total(i), Relaxed);
+            base.store(self.total(i), Release);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     #[test]
@@ -88,5 +98,22 @@ mod tests {
         counters.add(1, 2);
         assert_eq!(counters.read(), [0, 2]);
         assert_eq!(counters.total(1), 6002);
+    }
+
+    #[test]
+    fn no_read_beside_a_rebase_falls_below_nothing() {
+        let (counters, over) = (Striped::<1>::new(), AtomicBool::new(false));
+        let until_over = |work: &dyn Fn()| {
+            while !over.load(Relaxed) {
+                work();
+            }
+        };
+        std::thread::scope(|s| {
+            s.spawn(|| until_over(&|| counters.add(0, 1)));
+            s.spawn(|| until_over(&|| counters.rebase()));
+            let most = (0..300_000).map(|_| counters.read()[0]).max();
+            over.store(true, Relaxed);
+            assert!(most <= Some(counters.total(0)), "{most:?}");
+        });
     }
 }

@@ -66,6 +66,13 @@ impl Default for CircuitBreakerBuilder {
 }
 
 impl CircuitBreakerBuilder {
+    /// A usual [`failure_rate`](Self::failure_rate) or [`slow_call_rate`](Self::slow_call_rate), for who has no reason
+    /// for another: half of the calls.
+    pub const USUAL_RATE: f64 = 0.5;
+
+    /// A usual [`time_window`](Self::time_window): 30 s.
+    pub const USUAL_TIME_WINDOW: Duration = Duration::from_secs(30);
+
     /// For services with many calls at a time: 10 failures in a row open it for 30 s; 5 probes, 3 successes
     /// close it.
     pub fn high_concurrency() -> Self {
@@ -98,14 +105,14 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Opens when this share (0 to 1) of the calls in the window failed or were throttled (off; 0.5 is a usual
-    /// choice), from [`minimum_calls`](Self::minimum_calls) on.
+    /// Opens when this share (0 to 1) of the calls in the window failed or were throttled (off;
+    /// [0.5](Self::USUAL_RATE) is usual), from [`minimum_calls`](Self::minimum_calls) on.
     pub fn failure_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
         self.failure_rate = rate.into();
         self
     }
 
-    /// Opens when this share (0 to 1) of the calls in the window were slow (off; 0.5 is a usual choice), from
+    /// Opens when this share (0 to 1) of the calls in the window were slow (off; [0.5](Self::USUAL_RATE) is usual), from
     /// [`minimum_calls`](Self::minimum_calls) on. It costs two clock reads a call.
     pub fn slow_call_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
         self.slow_call_rate = rate.into();
@@ -126,7 +133,7 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Takes the rates over the last so much time (30 s is a usual choice), in ten buckets.
+    /// Takes the rates over the last so much time ([30 s](Self::USUAL_TIME_WINDOW) is usual), in ten buckets.
     pub fn time_window(mut self, time: Duration) -> Self {
         self.window = WindowShape::Time(time);
         self
@@ -158,7 +165,8 @@ impl CircuitBreakerBuilder {
     }
 
     /// By which share (0 to 1) of itself the open time may be shortened at random (0.1), so that a fleet does
-    /// not reopen at the same moment. Drawn inside the cap, so it does not vanish there.
+    /// not reopen at the same moment. Drawn inside the cap, so it does not vanish there. A time that the service itself
+    /// asks for by `Retry-After` is lengthened instead, within the cap, and shortened only if it is cut to that.
     pub fn open_jitter(mut self, share: f64) -> Self {
         self.open_jitter = share;
         self
@@ -322,7 +330,8 @@ impl CircuitBreakerBuilder {
     }
 
     /// How long to stay open after so many failed probations: grown, capped, shortened by `draw` (0 to 1) of the
-    /// jitter, and no shorter than what the service itself asked for, up to the cap.
+    /// jitter, and no shorter than what the service itself asked for, up to the cap. That is lengthened by as much of the
+    /// jitter, for all who ask the service are told the same.
     pub(super) fn open_time(&self, failed_probations: u32, draw: f64, asked: Option<Duration>) -> Duration {
         let cap = self.effective_max_open();
         let exponent = i32::try_from(failed_probations).unwrap_or(i32::MAX);
@@ -332,9 +341,19 @@ impl CircuitBreakerBuilder {
         } else {
             cap
         };
-        let share = 1.0 - self.open_jitter * draw;
         // As a float the longest durations round up to more than there is.
-        let time = Duration::try_from_secs_f64(time.as_secs_f64() * share).unwrap_or(time);
-        time.max(asked.unwrap_or_default().min(cap))
+        let times = |time: Duration, factor: f64| {
+            Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(time)
+        };
+        let shortened = |time| times(time, 1.0 - self.open_jitter * draw);
+        let asked = match asked.unwrap_or_default() {
+            // It does not get what it asked for anyway.
+            asked if asked > cap => shortened(cap),
+            asked => {
+                let longest = times(asked, 1.0 + self.open_jitter).min(cap);
+                asked + times(longest.saturating_sub(asked), draw)
+            }
+        };
+        shortened(time).max(asked)
     }
 }

@@ -5,7 +5,8 @@ use crate::config::{Given, Section, Setting};
 
 impl CircuitBreakerBuilder {
     /// Reads the options from a section, under the names of the setters; what is absent keeps its default. The
-    /// trigger of consecutive failures is switched off by `consecutive_failures = "off"`.
+    /// trigger of consecutive failures is switched off by `consecutive_failures = "off"`. For `failure_rate`,
+    /// `slow_call_rate` and `time_window`, which are off, `"on"` is what is [usual](Self::USUAL_RATE).
     ///
     /// ```
     /// use buttress::{circuit_breaker::{CircuitBreaker, CircuitBreakerBuilder}, config, value::Table};
@@ -20,15 +21,22 @@ impl CircuitBreakerBuilder {
     /// ```
     pub fn read(section: &mut Section<'_, '_>) -> Self {
         let failures = |setting: Setting<'_, '_>| setting.or_off(|setting| setting.number(1..=u32::MAX));
-        let rate = f64::MIN_POSITIVE..=1.0;
+        let rate = |setting: Setting<'_, '_>| {
+            or_usual(setting, Self::USUAL_RATE, |setting| {
+                setting.ratio(f64::MIN_POSITIVE..=1.0)
+            })
+        };
         let mut options = Self::default()
             .given(section.text("name"), Self::name)
             .given(
                 section.setting("consecutive_failures").and_then(failures),
                 Self::consecutive_failures,
             )
-            .given(section.ratio("failure_rate", rate.clone()), Self::failure_rate)
-            .given(section.ratio("slow_call_rate", rate), Self::slow_call_rate)
+            .given(section.setting("failure_rate").and_then(rate), Self::failure_rate)
+            .given(
+                section.setting("slow_call_rate").and_then(rate),
+                Self::slow_call_rate,
+            )
             .given(section.duration("slow_after"), Self::slow_after)
             .given(
                 section.number("count_window", 1..=super::window::MAX_CALLS),
@@ -50,11 +58,24 @@ impl CircuitBreakerBuilder {
             )
             .given(section.duration("probe_lease"), Self::probe_lease);
         let counted = section.setting("count_window").is_some();
-        match section.duration("time_window") {
+        let time = section.setting("time_window");
+        match time.and_then(|time| or_usual(time, Self::USUAL_TIME_WINDOW, Setting::duration)) {
             Some(_) if counted => section.refuse("time_window", "either this or `count_window`"),
             Some(time) => options = options.time_window(time),
             None => {}
         }
         options
+    }
+}
+
+/// What is off unless it is named, and need not be named in numbers: `"on"`.
+fn or_usual<'p, 'a, T>(
+    setting: Setting<'p, 'a>,
+    usual: T,
+    read: impl FnOnce(Setting<'p, 'a>) -> Option<T>,
+) -> Option<T> {
+    match setting.value().as_str() {
+        Some("on") => Some(usual),
+        _ => read(setting),
     }
 }

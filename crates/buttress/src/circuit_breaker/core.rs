@@ -9,7 +9,7 @@ mod settings;
 
 use std::{
     num::NonZeroU64,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwap;
@@ -41,6 +41,9 @@ pub(super) struct Core {
     pub(super) machine: Machine,
     hot: Hot,
     pub(super) settings: ArcSwap<Settings>,
+    // Not on the way of a call: held while what is hot and the settings are changed, which belong together. Nothing
+    // foreign runs under it.
+    changing: Mutex<()>,
     pub(super) probes: Probes,
     pub(super) waiters: Waiters,
     pub(super) events: Emitter,
@@ -70,6 +73,7 @@ impl Core {
             machine: Machine::new(),
             hot: Hot::new(&settings),
             settings: ArcSwap::from_pointee(settings),
+            changing: Mutex::new(()),
             probes: Probes::new(),
             waiters: Waiters::default(),
             events: Emitter::default(),
@@ -154,7 +158,8 @@ impl Core {
             }
         };
         self.books.add(index, 1);
-        if slow && current {
+        // As for the rate: what says nothing about the service does not say that it is slow.
+        if slow && current && verdict != Verdict::Neutral {
             self.books.add(book::SLOW, 1);
         }
     }
@@ -188,8 +193,18 @@ impl Core {
             return;
         }
         self.history.window_born.store(generation, Relaxed);
-        self.settings
-            .rcu(|settings| Arc::new(Settings::new(settings.options.clone(), None)));
-        self.hot.set(&self.settings.load());
+        let _changing = self.changing();
+        let options = self.settings.load().options.clone();
+        self.put_in_force(Settings::new(options, None));
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// By one at a time: who [is changing](Self::changing) them.
+    fn put_in_force(&self, settings: Settings) {
+        self.hot.set(&settings);
+        self.settings.store(Arc::new(settings));
     }
 }

@@ -55,7 +55,7 @@ where
         };
         // Held here, where it can be in registers, not there, where it would have to be in memory.
         let mut held = this.permit.take();
-        held.set_inside(true);
+        held.set_polled();
         let result = inner.poll(cx);
         held.set_inside(false);
         match result {

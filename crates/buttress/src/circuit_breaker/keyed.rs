@@ -1,16 +1,20 @@
 //! One breaker a key.
 
 mod layer;
+mod policies;
 mod service;
 
 use std::{
-    collections::HashMap,
+    cell::Cell,
     fmt,
     marker::PhantomData,
     sync::{Arc, Weak},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
+
+use self::policies::Policies;
 pub use self::{layer::KeyedCircuitBreakerLayer, service::KeyedCircuitBreakerService};
 use super::{CircuitBreaker, CircuitBreakerBuilder, Snapshot, State, call::CircuitBreakerCall, families};
 use crate::{
@@ -26,7 +30,7 @@ use crate::{
 /// Longer keys share the overflow breaker: a key comes from outside, and the map holds many.
 const LONGEST_KEY: usize = 256;
 
-/// What the overflow breaker is called in place of a key.
+/// What stands in the name of the overflow breaker for a key.
 const OVERFLOW: &str = "*";
 
 /// A circuit breaker for each key: for each host, gRPC method, tenant or account.
@@ -35,6 +39,10 @@ const OVERFLOW: &str = "*";
 /// `prefix:key`. The number of keys is capped; keys that are idle leave, unless their breaker is open before its
 /// time or was put into a state by hand. When the map is full, new keys share one overflow breaker
 /// (`prefix:*`), and none is refused for being new. Keys of over 256 bytes, and calls without a key, share it too.
+///
+/// The policies can be changed at run time by [`reconfigure`](Self::reconfigure) and
+/// [`reconfigure_for`](Self::reconfigure_for). What [`CircuitBreaker::reconfigure`] does to a single breaker is gone when
+/// its key leaves.
 ///
 /// # Clone
 ///
@@ -65,8 +73,7 @@ pub struct KeyedCircuitBreaker {
 struct Shared {
     map: Keyed<Arc<str>, CircuitBreaker>,
     prefix: Arc<str>,
-    policy: CircuitBreakerBuilder,
-    policies: HashMap<String, CircuitBreakerBuilder>,
+    policies: ArcSwap<Policies>,
     events: Arc<Emitter>,
 }
 
@@ -75,8 +82,7 @@ struct Shared {
 #[must_use = "a builder does nothing until it is built"]
 pub struct KeyedCircuitBreakerBuilder {
     prefix: Arc<str>,
-    policy: CircuitBreakerBuilder,
-    policies: HashMap<String, CircuitBreakerBuilder>,
+    policies: Policies,
     max_keys: usize,
     idle: Duration,
 }
@@ -84,13 +90,13 @@ pub struct KeyedCircuitBreakerBuilder {
 impl KeyedCircuitBreakerBuilder {
     /// The policy of every key that has none of its own. Its name is not used.
     pub fn policy(mut self, policy: CircuitBreakerBuilder) -> Self {
-        self.policy = policy;
+        self.policies.default = policy;
         self
     }
 
     /// The policy of one key. Its name is not used.
     pub fn policy_for(mut self, key: impl Into<String>, policy: CircuitBreakerBuilder) -> Self {
-        self.policies.insert(key.into(), policy);
+        self.policies.of_keys.insert(key.into(), policy);
         self
     }
 
@@ -121,8 +127,8 @@ impl KeyedCircuitBreakerBuilder {
             Human(self.idle),
             "a duration above zero",
         );
-        problems.accept("policy", self.policy.check());
-        for (key, policy) in &self.policies {
+        problems.accept("policy", self.policies.default.check());
+        for (key, policy) in &self.policies.of_keys {
             problems.accept(key, policy.check());
         }
         problems.into_result()?;
@@ -134,12 +140,12 @@ impl KeyedCircuitBreakerBuilder {
 
 impl Shared {
     fn new(options: KeyedCircuitBreakerBuilder) -> Self {
-        let overflow = make(&options.prefix, OVERFLOW, &options.policy);
+        let overflow =
+            CircuitBreaker::from_checked(named(&options.prefix, OVERFLOW, &options.policies.default));
         let shared = Self {
             map: Keyed::new(options.max_keys, options.idle, overflow),
             prefix: options.prefix,
-            policy: options.policy,
-            policies: options.policies,
+            policies: ArcSwap::from_pointee(options.policies),
             events: Arc::default(),
         };
         shared.forward_events_of(shared.map.overflow(), OVERFLOW.into());
@@ -156,13 +162,13 @@ impl Shared {
     }
 }
 
-/// A policy that has been checked, under the name of its key.
-fn make(prefix: &str, key: &str, policy: &CircuitBreakerBuilder) -> CircuitBreaker {
+/// A policy under the name of its key.
+fn named(prefix: &str, key: &str, policy: &CircuitBreakerBuilder) -> CircuitBreakerBuilder {
     let name = match prefix {
         "" => key.to_owned(),
         prefix => format!("{prefix}:{key}"),
     };
-    CircuitBreaker::from_checked(policy.clone().name(name))
+    policy.clone().name(name)
 }
 
 impl KeyedCircuitBreaker {
@@ -170,8 +176,7 @@ impl KeyedCircuitBreaker {
     pub fn builder(prefix: impl Into<Arc<str>>) -> KeyedCircuitBreakerBuilder {
         KeyedCircuitBreakerBuilder {
             prefix: prefix.into(),
-            policy: CircuitBreakerBuilder::default(),
-            policies: HashMap::new(),
+            policies: Policies::default(),
             max_keys: 10_000,
             idle: Duration::from_secs(600),
         }
@@ -184,16 +189,20 @@ impl KeyedCircuitBreaker {
             return self.shared.map.overflow().clone();
         }
         let shared = &self.shared;
+        let under = Cell::new(None);
         let found = shared.map.get_or_insert_with(key, Arc::from, |key: &Arc<str>| {
-            make(
-                &shared.prefix,
-                key,
-                shared.policies.get(&**key).unwrap_or(&shared.policy),
-            )
+            let policies = shared.policies.load_full();
+            let breaker = CircuitBreaker::from_checked(named(&shared.prefix, key, policies.of(key)));
+            under.set(Some(policies));
+            breaker
         });
         if let Found::Made(breaker) = &found {
             let key: Arc<str> = key.into();
             shared.forward_events_of(breaker, key.clone());
+            if !under.take().is_some_and(|under| shared.is_in_force(&under)) {
+                // They were changed while it was on its way into the map, where the change has not found it.
+                shared.renew(Some(&key), breaker);
+            }
             shared
                 .events
                 .emit_of_member(super::CONCERN, &breaker.name(), &key, || Created);
@@ -347,7 +356,7 @@ impl Policy for KeyedCircuitBreaker {
             .map(|(_, b)| b.snapshot().state);
         families::write_keyed(states, self.overflowed(), name, samples);
         // Keys with a policy of their own are the operator's choice, and not without end.
-        for key in self.shared.policies.keys() {
+        for key in self.shared.policies.load().of_keys.keys() {
             if let Some(breaker) = self.shared.map.get(key.as_str()) {
                 breaker.samples(&format!("{name}:{key}"), samples);
             }

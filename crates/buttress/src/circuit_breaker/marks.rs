@@ -31,10 +31,10 @@ pub(super) enum Progress {
 /// only just written: this is what most of a call's time went into.
 ///
 /// ```text
-///   63   48  47  46  22     21     20  19    18 17  16 15           0
-///  ┌───────┬────┬──────┬────────┬──────┬────────┬──────┬────────────┐
-///  │ slot  │call│      │ inside │ slow │progress│ role │ generation │
-///  └───────┴────┴──────┴────────┴──────┴────────┴──────┴────────────┘
+///   63   48  47  46 23   22      21     20  19    18 17  16 15           0
+///  ┌───────┬────┬─────┬───────┬────────┬──────┬────────┬──────┬────────────┐
+///  │ slot  │call│     │ begun │ inside │ slow │progress│ role │ generation │
+///  └───────┴────┴─────┴───────┴────────┴──────┴────────┴──────┴────────────┘
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks(u64);
@@ -43,6 +43,7 @@ const ROLE: u32 = 16;
 const PROGRESS: u32 = 18;
 const SLOW: u64 = 1 << 20;
 const INSIDE: u64 = 1 << 21;
+const BEGUN: u64 = 1 << 22;
 const SLOT: u32 = 48;
 const TWO_BITS: u64 = 3;
 /// Set where marks travel as a plain word, so that such a word is never 0.
@@ -142,6 +143,22 @@ impl Marks {
     pub(super) const fn set_inside(&mut self, inside: bool) {
         self.0 = self.0 & !INSIDE | if inside { INSIDE } else { 0 };
     }
+
+    /// Has anybody begun to make the call? One that was let in may be kept and never made.
+    pub(super) const fn begun(self) -> bool {
+        self.0 & BEGUN != 0
+    }
+
+    #[inline]
+    pub(super) const fn set_begun(&mut self) {
+        self.0 |= BEGUN;
+    }
+
+    /// [Begun](Self::set_begun), and [inside](Self::set_inside).
+    #[inline]
+    pub(super) const fn set_polled(&mut self) {
+        self.0 |= BEGUN | INSIDE;
+    }
 }
 
 impl fmt::Debug for Marks {
@@ -153,6 +170,7 @@ impl fmt::Debug for Marks {
             .field("progress", &self.progress())
             .field("slow", &self.slow())
             .field("inside", &self.inside())
+            .field("begun", &self.begun())
             .finish()
     }
 }
@@ -186,6 +204,7 @@ mod tests {
                             (generation, !generation, role, progress)
                         );
                         assert_eq!((marks.slow(), marks.inside()), (slow, inside));
+                        assert!(!marks.begun());
                         assert_eq!(marks.is_usual(), role == Role::Ordinary && !slow);
                     }
                 }

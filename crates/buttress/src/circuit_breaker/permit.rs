@@ -90,10 +90,17 @@ impl Permit {
         self.call.marks.role() == Role::Probe
     }
 
-    /// Notes the start of the call, if it is not noted yet.
+    /// Marks that the call is being made, and the time in which a drop can only be a panic of the inner service.
+    #[inline]
+    pub(super) fn set_polled(&mut self) {
+        self.call.marks.set_polled();
+    }
+
+    /// Notes the start of the call, which has begun, if it is not noted yet.
     // A call of it would have the permit in memory, also where the call is over at once.
     #[inline]
     pub(super) fn start(&mut self) {
+        self.call.marks.set_begun();
         if let Some(core) = &self.core {
             if self.call.started.is_none() && self.call.marks.progress() == Progress::Nothing {
                 self.call.started = Some(core.nanos());
@@ -103,6 +110,7 @@ impl Permit {
 
     /// Notes that the call started then, if it is not noted yet.
     pub(super) fn start_at(&mut self, now: Instant) {
+        self.call.marks.set_begun();
         if let Some(core) = &self.core {
             self.call.started.get_or_insert(core.nanos_at(now));
         }
@@ -179,8 +187,8 @@ impl Call {
         }
     }
 
-    pub(super) fn probe(generation: Generation, probe: Reservation, now: NonZeroU64) -> Self {
-        let mut call = Self::ordinary(generation, Some(now));
+    pub(super) fn probe(generation: Generation, probe: Reservation, started: Option<NonZeroU64>) -> Self {
+        let mut call = Self::ordinary(generation, started);
         call.probe = Some(probe.word);
         call.marks.set_slot(probe.index);
         call.marks.set_role(Role::Probe);
@@ -245,7 +253,8 @@ impl Call {
         if self.marks.inside() {
             return self.settle(core, &Outcome::failure(Reason::Rejected(RejectionKind::Panicked)));
         }
-        if self.started.is_some_and(|started| core.is_slow(started)) {
+        // One that was kept and never made has not kept anybody waiting.
+        if self.marks.begun() && self.started.is_some_and(|started| core.is_slow(started)) {
             self.marks.set_slow();
             return self.settle(core, &Outcome::failure(Reason::CutOff));
         }

@@ -107,7 +107,9 @@ impl CircuitBreaker {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it is a cancelled call: the permit goes back and nothing is decided.
+    /// Dropping it is a cancelled call: the permit goes back and nothing is decided, unless it had been running for
+    /// longer than [`slow_after`](CircuitBreakerBuilder::slow_after), which is a slow failure of the service. One that
+    /// was never polled has not been running.
     ///
     /// ```
     /// # tokio_test::block_on(async {

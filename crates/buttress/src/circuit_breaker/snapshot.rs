@@ -32,7 +32,7 @@ pub struct Snapshot {
     /// Calls that ended after the state they were admitted in, or after their lease was over and another probe had
     /// their slot: counted here, and otherwise ignored.
     pub stale: u64,
-    /// Of the successes and failures, those that were slow. Watched only where
+    /// Of the successes, failures and throttled calls, those that were slow. Watched only where
     /// [`slow_call_rate`](super::CircuitBreakerBuilder::slow_call_rate) is on; calls cut off after
     /// `slow_after` count in any case.
     pub slow: u64,

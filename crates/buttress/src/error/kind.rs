@@ -9,7 +9,7 @@ use crate::outcome::Verdict;
 /// | kind | HTTP | gRPC | verdict on the service |
 /// |---|---|---|---|
 /// | `CircuitOpen` | 503 | `UNAVAILABLE` | neutral |
-/// | `RateLimited` | 429 | `RESOURCE_EXHAUSTED` | neutral |
+/// | `RateLimited` | 429; 400 if the call asks for more than there can [ever](Rejected::beyond) be | `RESOURCE_EXHAUSTED`; `INVALID_ARGUMENT` | neutral |
 /// | `QueueFull`, `QueueTimeout`, `Shed` | 503 | `RESOURCE_EXHAUSTED` | neutral |
 /// | `DeadlineExpired` | 504 | `DEADLINE_EXCEEDED` | neutral |
 /// | `TimedOut` | 504 | `DEADLINE_EXCEEDED` | **failure**; neutral if the call had been given [less time](Rejected::blameless) than the limit of that policy |

@@ -13,15 +13,21 @@ use crate::{histogram::nanos, outcome::Verdict};
 #[must_use]
 pub struct Rejected {
     policy: Arc<str>,
-    /// Nanoseconds; `u64::MAX` where nothing is known. A `Duration` in an `Option` would cost 16 bytes.
+    /// Nanoseconds; `u64::MAX` where nothing is known. A `Duration` in an `Option` would cost 16 bytes. Of a call that
+    /// is [`BEYOND`], how much there is at most.
     retry_after: u64,
     http_status: u16,
     grpc_code: u8,
-    is_blameless: bool,
+    marks: u8,
     kind: RejectionKind,
 }
 
 const UNKNOWN: u64 = u64::MAX;
+
+/// The service is not to blame.
+const BLAMELESS: u8 = 1;
+/// The call asks for more than there can ever be.
+const BEYOND: u8 = 2;
 
 impl Rejected {
     /// A rejection of `kind` by the policy of that name.
@@ -32,13 +38,14 @@ impl Rejected {
             retry_after: UNKNOWN,
             http_status: kind.http_status(),
             grpc_code: kind.grpc_code(),
-            is_blameless: false,
+            marks: 0,
             kind,
         }
     }
 
     /// Says when it is worth coming back.
-    pub fn with_retry_after(self, after: Duration) -> Self {
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.marks &= !BEYOND;
         self.with_retry_after_nanos(nanos(after))
     }
 
@@ -69,8 +76,17 @@ impl Rejected {
     /// Says that the service is not to blame, whatever the [kind](Self::kind): of a call that its caller gave less time
     /// than the service may take.
     pub fn blameless(mut self) -> Self {
-        self.is_blameless = true;
+        self.marks |= BLAMELESS;
         self
+    }
+
+    /// Says that the call asks for more than there can ever be at once, and how much that is: it is the call that is
+    /// wrong, and it will be as wrong later. So nothing is said of when to come back, and the answer is 400 or
+    /// `INVALID_ARGUMENT`.
+    pub fn beyond(mut self, most: u64) -> Self {
+        self.marks |= BEYOND;
+        self.retry_after = most;
+        self.with_http_status(400).with_grpc_code(3)
     }
 
     /// What kind of refusal this is.
@@ -88,7 +104,14 @@ impl Rejected {
     /// How long to wait before it is worth trying again, where the policy knows.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        (self.retry_after != UNKNOWN).then(|| Duration::from_nanos(self.retry_after))
+        let is_known = self.retry_after != UNKNOWN && self.marks & BEYOND == 0;
+        is_known.then(|| Duration::from_nanos(self.retry_after))
+    }
+
+    /// How much there can be at once, if the call asks for [more](Self::beyond).
+    #[must_use]
+    pub fn most(&self) -> Option<u64> {
+        (self.marks & BEYOND != 0).then_some(self.retry_after)
     }
 
     /// [`retry_after`](Self::retry_after) in whole seconds as the `Retry-After` header has it: rounded up, at
@@ -117,7 +140,7 @@ impl Rejected {
     /// service is [not to blame](Self::blameless).
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        if self.is_blameless {
+        if self.marks & BLAMELESS != 0 {
             Verdict::Neutral
         } else {
             self.kind.verdict()
@@ -152,6 +175,18 @@ impl fmt::Debug for Rejected {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policy = self.policy();
+        match (self.most(), self.kind) {
+            (None, _) => {}
+            (Some(most), RejectionKind::RateLimited) => {
+                return write!(
+                    f,
+                    "rate limit `{policy}` never has more than {most} permits at once: ask for fewer"
+                );
+            }
+            (Some(most), _) => {
+                return write!(f, "`{policy}` never has more than {most} at once: ask for less");
+            }
+        }
         match self.kind {
             RejectionKind::CircuitOpen => {
                 write!(f, "circuit breaker `{policy}` is open, the service was failing")?

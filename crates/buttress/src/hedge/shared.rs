@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -25,6 +25,8 @@ static UNNAMED: Unnamed = Unnamed::new(CONCERN);
 pub(super) struct Shared {
     hot: Hot,
     pub(super) options: ArcSwap<HedgeBuilder>,
+    // Not on the way of a call: held while what is hot and the options are changed, which belong together.
+    changing: Mutex<()>,
     latencies: Moving,
     purse: Purse,
     pub(super) events: Emitter,
@@ -74,6 +76,7 @@ impl Shared {
             hot,
             name: Name::new(options.name.as_ref()),
             options: ArcSwap::from_pointee(options),
+            changing: Mutex::new(()),
             latencies: Moving::new(),
             purse: Purse::new(),
             events: Emitter::default(),
@@ -177,11 +180,14 @@ impl Shared {
     // ===== reading and steering =====
 
     pub(super) fn reconfigure(&self, mut options: HedgeBuilder) {
-        options.name = self.options.load().name.clone();
-        let options = Arc::new(options);
-        self.options.store(options.clone());
-        self.hot.apply(&options);
-        self.look_at_latencies(clock::now());
+        {
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            options.name = self.options.load().name.clone();
+            let options = Arc::new(options);
+            self.options.store(options.clone());
+            self.hot.apply(&options);
+            self.look_at_latencies(clock::now());
+        }
         self.events.emit(CONCERN, self.name(), || PolicyChanged);
     }
 

@@ -143,7 +143,7 @@ impl<C: ClassifyHead> Http<C> {
             AtHead::Over(outcome.with_retry_after(after))
         } else if self.of_head || head.has_no_body() || response.body().is_end_stream() {
             AtHead::Over(Outcome::SUCCESS)
-        } else if head.status.is_success() {
+        } else if head.status.is_success() || head.status.is_redirection() {
             AtHead::GoesOn(Head::Good)
         } else {
             AtHead::GoesOn(Head::Promising)

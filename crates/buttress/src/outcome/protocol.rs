@@ -8,7 +8,8 @@ use crate::{clock::Instant, context::CallContext};
 pub enum Head {
     /// It is answering; whether it answers well is known with the data.
     Promising,
-    /// It has answered as well as one can ask, whatever becomes of the body: a 2xx in plain HTTP.
+    /// It has answered as well as one can ask, whatever becomes of the body: a 2xx or 3xx in plain
+    /// HTTP.
     Good,
 }
 

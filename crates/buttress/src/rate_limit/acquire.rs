@@ -133,9 +133,12 @@ impl Place {
         let spot = self.spot.as_deref().unwrap_or(&shared.one);
         let mut line = spot.line.open();
         let now = shared.now();
-        let Refusal::Until(wait) = spot.wait_behind(now, line.weight(), self.permits) else {
-            drop(line);
-            return self.refuse(Refusal::Never);
+        let wait = match spot.wait_behind(now, line.weight(), self.permits) {
+            Refusal::Until(wait) => wait,
+            never @ Refusal::Never(_) => {
+                drop(line);
+                return self.refuse(never);
+            }
         };
         let patience = self.deadline.map_or(u64::MAX, |deadline| {
             spot.tariff.nanos(deadline).saturating_sub(now)
@@ -163,6 +166,14 @@ impl Place {
         let shared = &*self.limiter.shared;
         let spot = self.spot.as_deref().unwrap_or(&shared.one);
         let mut line = spot.line.open();
+        // With the line open: whoever disables the limiter opens it after that, and has the first woken who has looked
+        // before.
+        if self.limiter.is_free(self.permits) {
+            leave(&mut line, self.ticket.take());
+            drop(line);
+            shared.waiting.fetch_sub(1, Relaxed);
+            return Turn::Granted(Permit::free());
+        }
         match line.look(&mut self.ticket, waker) {
             Standing::Waiting => return Turn::Waiting,
             Standing::First => {}

@@ -44,7 +44,7 @@ impl Admission for RateLimiter {
         }
         match self.shared.one.wait(self.shared.now(), 1) {
             Refusal::Until(nanos) => Some(Duration::from_nanos(nanos)),
-            Refusal::Never => None,
+            Refusal::Never(_) => None,
         }
     }
 

@@ -85,8 +85,8 @@ impl RateLimiterBuilder {
         self
     }
 
-    /// Whether each response says what is left of the limit (it does not), where the protocol has a way to say it. See
-    /// [`headers`](super::headers).
+    /// Whether each response says what is left of the limit (it does not; refusals do), where the protocol has a way to
+    /// say it. See [`headers`](super::headers).
     pub fn headers(mut self, say: bool) -> Self {
         self.headers = say;
         self

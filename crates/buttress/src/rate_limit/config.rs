@@ -13,7 +13,8 @@ impl RateLimiterBuilder {
     /// per = "1s"
     /// burst = 200
     /// max_wait = "2s"
-    /// key = { header = "x-api-key" }  # peer_ip = true | forwarded_for = 1 | route = true | grpc_method = true
+    /// key = { header = "x-api-key" }  # peer_ip = true | forwarded_for = 1 | extension = true | route = true
+    ///                                 # | grpc_method = true
     /// max_keys = 100000
     /// idle = "10m"
     /// headers = true
@@ -82,6 +83,7 @@ fn read_key(section: &mut Section<'_, '_>) -> Option<super::KeyBy> {
     use super::KeyBy;
 
     let bare = [
+        ("extension", KeyBy::Extension),
         ("route", KeyBy::Route),
         #[cfg(feature = "http")]
         ("peer_ip", KeyBy::PeerIp),

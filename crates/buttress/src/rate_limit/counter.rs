@@ -118,9 +118,11 @@ impl Counter {
 
     /// From when on in a window `permits` fit beside `before` of the one before and none of the window itself.
     fn fits_from(self, before: u64, permits: u64) -> u64 {
+        if before == 0 {
+            return 0;
+        }
         let free = u128::from(self.limit.saturating_sub(permits)) * u128::from(self.window);
-        // Beside nothing they fit from the beginning.
-        let share = free.checked_div(u128::from(before)).unwrap_or(u128::MAX);
+        let share = free / u128::from(before);
         self.window - u64::try_from(share).unwrap_or(u64::MAX).min(self.window)
     }
 
@@ -187,7 +189,7 @@ impl Meter for Counter {
 
     fn wait(self, state: u64, now: u64, ahead: u64, permits: u32) -> Refusal {
         if u64::from(permits) > self.limit {
-            return Refusal::Never;
+            return Refusal::Never(self.limit);
         }
         let windows = self.unpack(state, now);
         let (windows, after) = self.after(windows, ahead);

@@ -84,6 +84,11 @@ impl Gcra {
         if self.room == 0 { cost } else { self.room }
     }
 
+    /// What the dearest call may cost.
+    fn most(self) -> u64 {
+        if self.room == 0 { FARTHEST } else { self.room }
+    }
+
     /// [`charge`](Meter::charge) of a call that had its turn at any moment from `since` to `now`: it counts from there.
     pub(super) fn charge_late(self, state: u64, since: u64, now: u64, permits: u32) -> Option<(u64, u64)> {
         let cost = self.cost(permits)?;
@@ -113,13 +118,10 @@ impl Meter for Gcra {
     }
 
     fn wait(self, state: u64, now: u64, ahead: u64, permits: u32) -> Refusal {
-        let Some(cost) = self.cost(permits) else {
-            return Refusal::Never;
+        let Some(cost) = self.cost(permits).filter(|cost| *cost <= self.most()) else {
+            return Refusal::Never(self.most() / self.price);
         };
         let room = self.room(cost);
-        if cost > room {
-            return Refusal::Never;
-        }
         let moment = self.units(now);
         let others = self.price.saturating_mul(ahead);
         let end = state.max(moment).saturating_add(others).saturating_add(cost);
@@ -154,7 +156,7 @@ impl Meter for Gcra {
     fn convert(self, state: u64, to: Self, now: u64) -> u64 {
         let debt = u128::from(self.debt(state, now)) * u128::from(to.price);
         let debt = debt.div_ceil(u128::from(self.price));
-        let most = if to.room == 0 { FARTHEST } else { to.room };
+        let most = to.most();
         let debt = u64::try_from(debt).unwrap_or(most).min(most);
         to.units(now) + debt
     }

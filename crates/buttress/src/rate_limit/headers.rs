@@ -12,22 +12,21 @@
 //! time that is no whole number of seconds is rounded up, and where it is less than one, `q` is what comes in a second.
 //! So a client that keeps to them is never refused. No name of a policy is sent: that is the operator's business.
 //!
-//! A response says so if the limiter is told to by [`headers`](super::RateLimiterBuilder::headers). A refusal becomes a
-//! response only at the edge of the server: there [`RateLimiter::responder`] adds them. `Retry-After` (in gRPC
-//! `retry-after` and `grpc-retry-pushback-ms`) is in every refusal, whatever the options.
+//! A response says so if the limiter is told to by [`headers`](super::RateLimiterBuilder::headers). A refusal always says
+//! so, and when to come again in `Retry-After` (in gRPC `retry-after` and `grpc-retry-pushback-ms`); it becomes a response
+//! only at the edge of the server: there [`RateLimiter::responder`] adds them, and a [`Stack`](crate::Stack) has it do so.
 //!
 //! [draft-ietf-httpapi-ratelimit-headers-10]: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/10/
 
 use std::{
     net::{IpAddr, SocketAddr},
     str,
-    sync::atomic::Ordering::Relaxed,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{KeyBy, KeyProtocol, Quota, QuotaProtocol, RateLimiter, key::Key, shared::Shared};
+use super::{KeyBy, KeyProtocol, Quota, QuotaProtocol, RateLimitKey, RateLimiter, key::Key, shared::Shared};
 use crate::{
     error::{Rejected, RejectionKind},
     http::{ClassifyHead, Grpc, Http, PeerAddr, Responder},
@@ -54,8 +53,6 @@ const LONGEST_LINE: usize = 9 + 2 * (3 + DIGITS);
 pub struct RateLimitResponder<R> {
     inner: R,
     limiter: Option<RateLimiter>,
-    /// Whether it is only to say so while the limiter's options have it say so.
-    as_configured: bool,
 }
 
 impl<R> RateLimitResponder<R> {
@@ -64,16 +61,6 @@ impl<R> RateLimitResponder<R> {
         Self {
             inner,
             limiter: limiter.into(),
-            as_configured: false,
-        }
-    }
-
-    /// The same, but it says no more than `inner` does unless the limiter is told to say what is left by
-    /// [`headers`](super::RateLimiterBuilder::headers), then or later.
-    pub fn as_configured(limiter: impl Into<Option<RateLimiter>>, inner: R) -> Self {
-        Self {
-            as_configured: true,
-            ..Self::new(limiter, inner)
         }
     }
 }
@@ -101,8 +88,7 @@ impl<R: Responder> Responder for RateLimitResponder<R> {
         let mut response = self.inner.respond(rejected);
         if let Some(limiter) = &self.limiter {
             let ours = rejected.kind() == RejectionKind::RateLimited
-                && rejected.policy() == &**limiter.shared.name()
-                && (!self.as_configured || limiter.shared.headers.load(Relaxed));
+                && rejected.policy() == &**limiter.shared.name();
             if ours {
                 say_refused(response.headers_mut(), &limiter.shared, rejected);
             }
@@ -251,6 +237,10 @@ where
             .get()
             .map(|PeerAddr(address)| Key::from(*address)),
         KeyBy::ForwardedFor(hops) => forwarded_for(request.headers(), hops.get()).map(Key::from),
+        KeyBy::Extension => request
+            .extensions()
+            .get()
+            .map(|RateLimitKey(key)| Key::from(&**key)),
         KeyBy::Route => protocol.route(request).map(Key::from),
         KeyBy::GrpcMethod => Grpc::new().route(request).map(Key::from),
     }

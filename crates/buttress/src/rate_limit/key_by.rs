@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::Key;
 use crate::outcome::{Plain, RequestProtocol};
 
@@ -18,6 +20,9 @@ pub enum KeyBy {
     /// the list. What is further to the left was sent by the client and is not believed.
     #[cfg(feature = "http")]
     ForwardedFor(std::num::NonZeroU8),
+    /// What somebody in this process has found out about the request, an authentication for one: the [`RateLimitKey`] in
+    /// the request's extensions.
+    Extension,
     /// The route, as the protocol knows it: see [`RequestProtocol::route`].
     Route,
     /// The gRPC method.
@@ -25,12 +30,40 @@ pub enum KeyBy {
     GrpcMethod,
 }
 
-/// A protocol that knows where to find a key in its requests. The default finds the route.
+/// Whose limit a request is under, for [`KeyBy::Extension`]: whoever knows puts it into the request's extensions, outside
+/// of the limiter.
+///
+/// ```
+/// # #[cfg(feature = "http")] {
+/// use buttress::rate_limit::{KeyBy, RateLimitKey, RateLimiter};
+///
+/// let limiter = RateLimiter::per_second(10).key_by(KeyBy::Extension).build()?;
+///
+/// // In a layer that knows the tenant by the request's token:
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(RateLimitKey::from("acme"));
+/// # let _ = limiter;
+/// # }
+/// # Ok::<(), buttress::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RateLimitKey(pub Arc<str>);
+
+impl From<&str> for RateLimitKey {
+    fn from(key: &str) -> Self {
+        Self(key.into())
+    }
+}
+
+/// A protocol that knows where to find a key in its requests. The default finds the route and what is in extensions.
 pub trait KeyProtocol<Request>: RequestProtocol<Request> {
     /// The key of the request.
     fn key<'a>(&self, by: &KeyBy, request: &'a Request) -> Option<Key<'a>> {
         match by {
             KeyBy::Route => self.route(request).map(Key::from),
+            KeyBy::Extension => self
+                .extension::<RateLimitKey>(request)
+                .map(|RateLimitKey(key)| Key::from(&**key)),
             #[cfg(feature = "http")]
             _ => None,
         }

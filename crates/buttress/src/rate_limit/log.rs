@@ -80,7 +80,7 @@ impl Log {
     pub(super) fn wait(&self, now: u64, ahead: u64, permits: u32) -> Refusal {
         let limit = self.limit() as u64;
         if u64::from(permits) > limit {
-            return Refusal::Never;
+            return Refusal::Never(limit);
         }
         // Who comes after as many others as the window holds waits for those, who are yet to come.
         let last = ahead.saturating_add(permits.into()).saturating_sub(1);

@@ -69,7 +69,7 @@
 //! * What a limiter with a sliding-window counter tells a waiter holds for calls of one permit each; larger ones before
 //!   it may take longer, and it may be refused when its turn has not come in time.
 //! * A call that asks for more permits than there can ever be at once is refused as wrong in itself: HTTP 400,
-//!   `INVALID_ARGUMENT`, without a time to come back.
+//!   `INVALID_ARGUMENT`, with [how many there can be](crate::Rejected::most) and without a time to come back.
 
 mod acquire;
 mod admission;
@@ -120,7 +120,7 @@ pub use call::RateLimitCall;
 pub use charge::{AsConfigured, ByKey, Charge, Weighed};
 pub use future::RateLimitFuture;
 pub use key::Key;
-pub use key_by::{KeyBy, KeyProtocol};
+pub use key_by::{KeyBy, KeyProtocol, RateLimitKey};
 pub use layer::RateLimitLayer;
 pub use limit::Limit;
 pub use permit::Permit;

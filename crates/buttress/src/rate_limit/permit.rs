@@ -50,7 +50,8 @@ impl Permit {
 
     /// Gives the permits back: for a call that did not reach the service after all, because something between refused
     /// it. They are worth less by what has come back by itself since they were taken, so that the calls that were made
-    /// never are more than is allowed. Those who wait for permits get them.
+    /// never are more than is allowed; what was taken before a [`reset`](super::RateLimiter::reset), or in the same
+    /// nanosecond, is worth nothing. Those who wait for permits get them.
     pub fn give_back(self) {
         if let Some(limiter) = self.limiter() {
             limiter.give_back(self.spot.as_ref(), self.at, self.permits());

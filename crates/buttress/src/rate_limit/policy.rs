@@ -182,9 +182,9 @@ impl RateLimiter {
         self.shared.reconfigure(options)
     }
 
-    /// Lets every call through and records nothing, until [`reset`](Self::reset).
+    /// Lets every call through and records nothing, until [`reset`](Self::reset): those who wait as well.
     pub fn disable(&self) {
-        self.shared.disabled.store(true, Relaxed);
+        self.shared.disable();
     }
 
     /// Makes every limit as if it had never been used, and clears the counts.
@@ -270,7 +270,7 @@ impl RateLimiter {
     }
 
     #[inline]
-    fn is_free(&self, permits: u32) -> bool {
+    pub(super) fn is_free(&self, permits: u32) -> bool {
         permits == 0 || self.shared.disabled.load(Relaxed)
     }
 

@@ -21,6 +21,6 @@ pub struct Quota {
 pub(super) enum Refusal {
     /// There will be in so many nanoseconds, if nobody else takes it.
     Until(u64),
-    /// There cannot be: more is asked for than there can ever be at once.
-    Never,
+    /// There cannot be: more is asked for than there can ever be at once, which is so many.
+    Never(u64),
 }

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     max_wait: AtomicU64,
     pub(super) waiting: AtomicUsize,
     pub(super) books: Striped<4>,
+    /// What was taken before that moment a reset has given back. 0: there was none.
+    reset_before: AtomicU64,
     /// When a call was last refused, in seconds of the limiter's life, counted from 1.
     refused: AtomicU64,
     pub(super) events: Emitter,
@@ -84,6 +86,7 @@ impl Shared {
             max_wait: AtomicU64::new(nanos(options.max_wait)),
             waiting: AtomicUsize::new(0),
             books: Striped::new(),
+            reset_before: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             events: Emitter::default(),
             name,
@@ -129,22 +132,40 @@ impl Shared {
         let rejected = Rejected::new(RejectionKind::RateLimited, self.name().clone());
         match refusal {
             Refusal::Until(nanos) => rejected.with_retry_after(Duration::from_nanos(nanos)),
-            // It is the call that is wrong, and it will be as wrong later: `INVALID_ARGUMENT`.
-            Refusal::Never => rejected.with_http_status(400).with_grpc_code(3),
+            Refusal::Never(most) => rejected.beyond(most),
         }
     }
 
     pub(super) fn give_back(&self, spot: Option<&Arc<Spot>>, at: u64, permits: u32) {
+        // A reset has given them back already.
+        if at < self.reset_before.load(Relaxed) {
+            return;
+        }
         self.books.add(book::REFUNDED, 1);
         spot.unwrap_or(&self.one).give_back(self.now(), at, permits);
+    }
+
+    /// Lets everybody through, those in the lines too.
+    pub(super) fn disable(&self) {
+        self.disabled.store(true, Relaxed);
+        // Also a line in which nobody seems to wait is opened: who is just entering it either sees the mark or is told.
+        self.for_each(|spot| spot.line.open().tell_first_again());
     }
 
     /// As if none had been used.
     pub(super) fn reset(&self) {
         self.disabled.store(false, Relaxed);
         self.books.rebase();
-        let now = self.now();
+        let now = self.note_reset();
         self.for_each(|spot| spot.clear(now));
+        // What was taken from the last of them until it was cleared.
+        self.note_reset();
+    }
+
+    fn note_reset(&self) -> u64 {
+        let now = self.now();
+        self.reset_before.fetch_max(now + 1, Relaxed);
+        now
     }
 
     pub(super) fn options(&self) -> RateLimiterBuilder {

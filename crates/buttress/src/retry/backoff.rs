@@ -71,6 +71,22 @@ impl Waits {
         }
     }
 
+    /// The wait that was drawn so, but no less than what the service asked for. What chance has added to it comes on top
+    /// of that too, for all who ask the service are told the same.
+    pub(super) fn no_sooner(
+        &self,
+        asked: Duration,
+        drawn: Duration,
+        retry: u32,
+        previous: Option<Duration>,
+    ) -> Duration {
+        if asked.is_zero() {
+            return drawn;
+        }
+        let least = self.wait(retry, previous, 0.0);
+        asked.max(least).saturating_add(drawn.saturating_sub(least))
+    }
+
     /// The wait before the given retry without jitter, capped.
     fn step(&self, retry: u32) -> Duration {
         let step = match &self.backoff {

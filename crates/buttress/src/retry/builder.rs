@@ -137,7 +137,8 @@ impl RetryBuilder {
         self
     }
 
-    /// The longest wait, jitter included (10 s; at most a day).
+    /// The longest wait, jitter included (10 s; at most a day), unless the service [asks](Self::max_retry_after) for a
+    /// longer one.
     pub fn max_backoff(mut self, wait: Duration) -> Self {
         self.waits.cap = wait;
         self
@@ -161,8 +162,9 @@ impl RetryBuilder {
     /// The longest wait that a service may ask for by `Retry-After` or `grpc-retry-pushback-ms` (`max_backoff`; at
     /// most a day).
     ///
-    /// What a service asks for is waited in full, if the backoff is not longer anyway. If it is more than this, the
-    /// call is not repeated: to come back earlier than asked is to be sent away again, and its caller, who gets
+    /// What a service asks for is waited in full, if the backoff is not longer anyway, and what jitter adds to the least
+    /// wait there could be is added to it: not all whom it has told the same come back together. If it is more than
+    /// this, the call is not repeated: to come back earlier than asked is to be sent away again, and its caller, who gets
     /// the answer at once, may know something better.
     pub fn max_retry_after(mut self, wait: Duration) -> Self {
         self.max_retry_after = Some(wait);

@@ -17,7 +17,7 @@ impl RetryBuilder {
     /// initial_backoff = "100ms"
     /// multiplier = 2.0
     /// max_backoff = "10s"
-    /// jitter = "full"                 # or "equal", "decorrelated", "none", { range = 0.1 }
+    /// jitter = "full"                 # or "equal", "decorrelated", "none", "range", { range = 0.1 }
     /// max_elapsed = "30s"             # or "off"
     /// max_retry_after = "10s"
     /// budget = { ratio = 0.2, min_per_second = 10 }   # or "off"
@@ -79,10 +79,11 @@ const BACKOFFS: [(&str, Backoff); 4] = [
     ("fibonacci", Backoff::Fibonacci),
 ];
 
-const JITTERS: [(&str, Jitter); 4] = [
+const JITTERS: [(&str, Jitter); 5] = [
     ("full", Jitter::Full),
     ("equal", Jitter::Equal),
     ("decorrelated", Jitter::Decorrelated),
+    ("range", Jitter::RANGE),
     ("none", Jitter::None),
 ];
 

@@ -154,7 +154,7 @@ impl Course {
         let drawn = options
             .waits
             .wait(self.attempt, self.drawn, self.shared.source.unit());
-        let wait = drawn.max(asked);
+        let wait = options.waits.no_sooner(asked, drawn, self.attempt, self.drawn);
         let too_late = options
             .max_elapsed
             .is_some_and(|most| elapsed.saturating_add(wait) > most);

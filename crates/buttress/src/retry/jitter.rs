@@ -34,6 +34,9 @@ pub enum Jitter {
 }
 
 impl Jitter {
+    /// A usual [`Range`](Self::Range): the step give or take a tenth.
+    pub const RANGE: Self = Self::Range(0.1);
+
     /// Spreads a step that is at most the cap. Decorrelated jitter knows no steps and is none here.
     pub(super) fn apply(self, step: Duration, cap: Duration, draw: f64) -> Duration {
         match self {

@@ -1,7 +1,7 @@
 //! What a retry shares among its clones.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
@@ -22,6 +22,9 @@ static UNNAMED: Unnamed = Unnamed::new(CONCERN);
 pub(super) struct Shared {
     hot: Hot,
     pub(super) options: ArcSwap<RetryBuilder>,
+    // Not on the way of a call: held while what is hot and the options are changed, which belong together. Nothing
+    // foreign runs under it.
+    changing: Mutex<()>,
     pub(super) source: Source,
     purse: Purse,
     pub(super) events: Emitter,
@@ -66,6 +69,7 @@ impl Shared {
             source: Source::new(options.seed),
             name: Name::new(options.name.as_ref()),
             options: ArcSwap::from_pointee(options),
+            changing: Mutex::new(()),
             purse: Purse::new(),
             events: Emitter::default(),
             books: Striped::new(),
@@ -112,15 +116,19 @@ impl Shared {
     }
 
     pub(super) fn reconfigure(&self, mut options: RetryBuilder) {
-        let present = self.options.load();
-        options.name = present.name.clone();
-        options.seed = present.seed;
-        self.hot.max_body.store(options.max_body, Relaxed);
-        self.hot
-            .retry_non_idempotent
-            .store(options.retry_non_idempotent, Relaxed);
-        self.hot.max_attempts.store(options.max_attempts, Relaxed);
-        self.options.store(Arc::new(options));
+        // Dropped with the lock free, for there may be closures in it.
+        let _before = {
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let present = self.options.load();
+            options.name = present.name.clone();
+            options.seed = present.seed;
+            self.hot.max_body.store(options.max_body, Relaxed);
+            self.hot
+                .retry_non_idempotent
+                .store(options.retry_non_idempotent, Relaxed);
+            self.hot.max_attempts.store(options.max_attempts, Relaxed);
+            self.options.swap(Arc::new(options))
+        };
         self.events.emit(CONCERN, self.name(), || PolicyChanged);
     }
 

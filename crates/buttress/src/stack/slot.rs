@@ -47,7 +47,7 @@ impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
     }
 }
 
-/// What a limiter says of itself in responses it says in its refusals, and those are made here.
+/// Refusals of a limiter say what is left of it, and they are made here.
 #[cfg(all(feature = "http", feature = "rate-limit"))]
 impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
     type Layer = crate::http::respond::RespondLayer<crate::rate_limit::headers::RateLimitResponder<R>>;
@@ -55,7 +55,7 @@ impl<K, R: Clone> Slot<K> for crate::http::respond::RespondLayer<R> {
     fn to_layer(&self, _: &K, place: &Place) -> Self::Layer {
         let limiter = place.limiter().cloned();
         self.clone()
-            .map(|inner| crate::rate_limit::headers::RateLimitResponder::as_configured(limiter, inner))
+            .map(|inner| crate::rate_limit::headers::RateLimitResponder::new(limiter, inner))
     }
 }
 

@@ -38,12 +38,12 @@ impl Core {
     fn admit_unless_open(&self) -> Option<Call> {
         let now = clock::now();
         let ticks = self.ticks(now);
+        let started = || self.is_timed().then(|| self.nanos_at(now));
         let mut word = self.machine.load();
         loop {
             match word.state() {
                 State::Closed | State::MetricsOnly => {
-                    let started = self.is_timed().then(|| self.nanos_at(now));
-                    return Some(Call::ordinary(word.generation(), started));
+                    return Some(Call::ordinary(word.generation(), started()));
                 }
                 State::Disabled => return None,
                 State::ForcedOpen => return Some(self.refuse(0)),
@@ -62,7 +62,7 @@ impl Core {
                 }
                 State::HalfOpen => match self.reserve_probe(word, ticks) {
                     Ok(Some(probe)) => {
-                        return Some(Call::probe(word.generation(), probe, self.nanos_at(now)));
+                        return Some(Call::probe(word.generation(), probe, started()));
                     }
                     Ok(None) => return Some(self.refuse(0)),
                     Err(next) => word = next,

@@ -1,9 +1,6 @@
 //! What operators and drills do to it.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{Core, Settings};
 use crate::{
@@ -61,10 +58,11 @@ impl Core {
     }
 
     pub(in super::super) fn reconfigure(&self, options: CircuitBreakerBuilder) {
-        let before = self.settings.load_full();
-        let settings = Settings::new(options, Some(&before));
-        self.hot.set(&settings);
-        self.settings.store(Arc::new(settings));
+        {
+            let _changing = self.changing();
+            let settings = Settings::new(options, Some(&self.settings.load()));
+            self.put_in_force(settings);
+        }
         // More probes may be allowed now.
         self.waiters.wake();
         tracing::info!(target: "buttress::circuit_breaker", policy = %self.name(), "policy changed");
@@ -73,6 +71,7 @@ impl Core {
 
     /// What is slow where the options do not say it. Whoever says it first is believed.
     pub(in super::super) fn assume_slow_after(&self, time: Duration) {
+        let _changing = self.changing();
         self.hot.assume_slow_after(time, &self.settings.load());
     }
 }

@@ -254,3 +254,32 @@ async fn opened_by_hand_it_keeps_the_growth_only_until_it_was_steady() {
         "it grows from the beginning again"
     );
 }
+
+/// What a call goes by and what is told of it are two places.
+#[test]
+fn of_two_policy_changes_at_once_one_is_in_force_and_told() {
+    let breaker = built(exact());
+    let barrier = std::sync::Barrier::new(3);
+    std::thread::scope(|s| {
+        for failures in [1, 2] {
+            let (breaker, barrier) = (&breaker, &barrier);
+            s.spawn(move || {
+                for _ in 0..3000 {
+                    barrier.wait();
+                    let options = breaker.options().consecutive_failures(failures);
+                    breaker.reconfigure(options).expect("valid");
+                    barrier.wait();
+                }
+            });
+        }
+        for round in 0..3000 {
+            barrier.wait();
+            barrier.wait();
+            one(&breaker, FAILURE);
+            let told = breaker.options().consecutive_failures;
+            let in_force = if breaker.state() == State::Open { 1 } else { 2 };
+            assert_eq!(told, Some(in_force), "in round {round}");
+            breaker.reset();
+        }
+    });
+}

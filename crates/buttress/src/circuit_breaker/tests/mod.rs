@@ -11,6 +11,8 @@ use crate::outcome::{Outcome, Reason, Verdict};
 mod by_hand;
 mod events;
 mod gate;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod memory;
 mod model;
 mod options;

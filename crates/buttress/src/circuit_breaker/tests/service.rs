@@ -460,3 +460,39 @@ async fn a_refused_call_that_is_never_polled_is_only_a_refusal() {
         assert_eq!((s.rejected, s.total, s.state), (2, 2, before));
     }
 }
+
+/// The service has not been asked yet: whoever keeps the call and never makes it says nothing about it.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_never_begun_is_not_cut_off_however_long_it_was_kept() {
+    for options in [exact(), exact().slow_call_rate(0.5)] {
+        let options = options.slow_after(SECOND);
+        let breaker = ready_to_probe(options.clone()).await;
+        let probe = breaker.call(async { Ok::<_, &str>(()) });
+        advance(MINUTE / 2).await;
+        drop(probe);
+        let s = breaker.snapshot();
+        assert_eq!(
+            (s.state, s.failure, s.cancelled),
+            (State::HalfOpen, 0, 1),
+            "a probe"
+        );
+
+        let breaker = built(options);
+        let kept = breaker.call(async { Ok::<_, &str>(()) });
+        advance(MINUTE / 2).await;
+        drop(kept);
+        let s = breaker.snapshot();
+        assert_eq!((s.failure, s.slow, s.cancelled), (0, 0, 1), "an ordinary call");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_was_kept_for_long_is_timed_from_when_it_began() {
+    let breaker = ready_to_probe(exact().slow_after(SECOND)).await;
+    let mut probe = task::spawn(breaker.call(pending::<Result<(), &str>>()));
+    advance(MINUTE / 2).await;
+    assert_pending!(probe.poll());
+    advance(SECOND / 2).await;
+    drop(probe);
+    assert_eq!(breaker.state(), State::HalfOpen);
+}

@@ -176,3 +176,9 @@ async fn switched_off_the_request_is_passed_on_in_the_same_type() {
         assert_eq!(response.body().is_local(), is_on);
     }
 }
+
+#[test]
+fn the_defaults_are_those_that_the_setters_tell() {
+    let whole = Whole::new();
+    assert_eq!((whole.max_body, whole.send_non_idempotent), (65_536, false));
+}

@@ -243,3 +243,20 @@ async fn a_registry_shows_the_books() {
     let expected = r#"{"catalog":{"hedge":{"calls":1,"attempts":2,"hedges":1,"afterFailure":0,"won":1,"outOfTime":0,"outOfBudget":0,"notRepeatable":0,"delay":100.0,"budgetBalance":0.0"#;
     assert!(text.starts_with(expected), "{text}");
 }
+
+#[test]
+fn the_defaults_are_those_that_the_setters_tell() {
+    let options = HedgeBuilder::default();
+    assert_eq!(options.after, After::Quantile(0.95));
+    assert_eq!(
+        (options.min_delay, options.max_delay, options.initial_delay),
+        (ms(1), None, None)
+    );
+    assert_eq!((options.min_samples, options.window), (100, ms(30_000)));
+    assert_eq!(options.budget, Some(Budget::new(0.05, 1)));
+    assert_eq!(
+        (options.hedge_non_idempotent, options.attempt_header),
+        (false, false)
+    );
+    assert_eq!((options.idempotent_routes.len(), options.max_body), (0, 65_536));
+}

@@ -110,12 +110,15 @@ impl<C: ClassifyCode> Grpc<C> {
 
     fn judge(&self, code: u8, pushback: impl FnOnce() -> Option<Pushback>) -> Outcome {
         let outcome = self.classify.classify(code);
-        if outcome.verdict() == Verdict::Success || outcome.retry_after().is_some() {
+        if outcome.verdict() == Verdict::Success {
             return outcome;
         }
         match pushback() {
-            None => outcome,
-            Some(Pushback::After(after)) => outcome.with_retry_after(Some(after)),
+            Some(Pushback::After(after)) if outcome.retry_after().is_none() => {
+                outcome.with_retry_after(Some(after))
+            }
+            None | Some(Pushback::After(_)) => outcome,
+            // Whatever time a judgement of the user's own has found.
             Some(Pushback::Stop) => outcome.forbid_retry(),
         }
     }

@@ -66,7 +66,8 @@ impl<C> Edge for Grpc<C> {
 /// {"error":{"kind":"rate_limited","message":"Too many requests. Try again later.","retry_after_ms":1500}}
 /// ```
 ///
-/// The message is the same for all rejections of a kind and names no policy. `retry_after_ms` is left out where
+/// The message is the same for all rejections of a kind, but for calls that ask for more than there can
+/// [ever](Rejected::beyond) be, and names no policy. `retry_after_ms` is left out where
 /// nothing is known, and rounded up, as `Retry-After` is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpResponder {
@@ -86,7 +87,7 @@ impl Responder for HttpResponder {
         let mut body = format!(
             r#"{{"error":{{"kind":"{}","message":"{}""#,
             rejected.kind(),
-            message(rejected.kind())
+            message(rejected)
         );
         if let Some(millis) = retry_after_millis(rejected) {
             // Writing to a `String` cannot fail.
@@ -144,7 +145,7 @@ impl GrpcResponder {
 
 impl Responder for GrpcResponder {
     fn respond(&self, rejected: &Rejected) -> http::Response<Bytes> {
-        let mut response = Self::refusal(rejected.grpc_code(), message(rejected.kind()));
+        let mut response = Self::refusal(rejected.grpc_code(), message(rejected));
         let headers = response.headers_mut();
         if let Some(millis) = retry_after_millis(rejected) {
             // A signed 32-bit number on the wire.
@@ -159,8 +160,11 @@ impl Responder for GrpcResponder {
 }
 
 /// What the public may know. Plain ASCII without quotes, so that it stands in JSON as it is.
-const fn message(kind: RejectionKind) -> &'static str {
-    match kind {
+fn message(rejected: &Rejected) -> &'static str {
+    if rejected.most().is_some() {
+        return "The request asks for more than its limit ever allows at once. Ask for less.";
+    }
+    match rejected.kind() {
         RejectionKind::CircuitOpen | RejectionKind::NoEndpoint => {
             "The service is temporarily unavailable. Try again later."
         }

@@ -87,6 +87,23 @@ async fn what_is_not_known_is_not_said() {
     assert!(!response.headers().contains_key("retry-after"));
 }
 
+#[cfg(feature = "rate-limit")]
+#[tokio::test]
+async fn who_asks_for_more_than_there_can_ever_be_is_not_told_to_try_again() {
+    let limiter = crate::rate_limit::RateLimiter::per_second(10).build();
+    let limiter = limiter.expect("valid");
+    let refusal = || Err(limiter.try_acquire(11).expect_err("a bucket of ten").into());
+    let said = "The request asks for more than its limit ever allows at once. Ask for less.";
+    let response = edge(RespondLayer::http(), refusal()).await;
+    assert_eq!(response.status(), 400);
+    assert!(!response.headers().contains_key("retry-after"));
+    let text = text(response).await;
+    assert!(text.contains(said), "{text}");
+    let response = edge(RespondLayer::grpc(), refusal()).await;
+    assert_eq!(response.headers()["grpc-status"], "3");
+    assert_eq!(response.headers()["grpc-message"], said);
+}
+
 #[tokio::test]
 async fn every_refusal_is_answered_in_grpc_with_headers_only() {
     for (kind, _, code) in KINDS {

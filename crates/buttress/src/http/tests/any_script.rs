@@ -51,7 +51,7 @@ fn judge(wire: Wire, status: u16, head: Option<&str>, body: &Script, polls: usiz
     if body.tells_end && body.steps.is_empty() {
         return over(end(None));
     }
-    let good = wire == Wire::Http && status == 200;
+    let good = wire == Wire::Http && (200..400).contains(&status);
     let mut seen = vec![Seen::Head(if good { Head::Good } else { Head::Promising })];
     for poll in 0..polls {
         let is_last = poll + 1 == body.steps.len();

@@ -125,6 +125,20 @@ fn pushback_goes_into_the_outcome() {
 }
 
 #[test]
+fn a_time_of_the_users_own_does_not_hide_that_the_server_forbids_a_retry() {
+    let minute = Some(Duration::from_secs(60));
+    let own =
+        Grpc::classify(move |code: u8| Outcome::failure(Reason::GrpcStatus(code)).with_retry_after(minute));
+    let pushed = |ms| {
+        let answer = [("grpc-status", "14"), ("grpc-retry-pushback-ms", ms)];
+        outcome(&own, response(200, &answer, Script::default())).0
+    };
+    assert!(pushed("-1").retry_forbidden());
+    let later = pushed("500");
+    assert_eq!((later.retry_forbidden(), later.retry_after()), (false, minute));
+}
+
+#[test]
 fn the_users_judgement_replaces_the_table_and_not_the_observation() {
     let protocol = Grpc::classify(|code: u8| match code {
         9 => Outcome::failure(Reason::Custom("lost its database")),

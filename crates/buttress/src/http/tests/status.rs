@@ -53,8 +53,11 @@ fn a_good_status_is_a_success_when_its_body_has_ended() {
 }
 
 #[test]
-fn only_a_2xx_is_as_good_as_can_be() {
-    for (status, head) in [(200, Head::Good), (299, Head::Good), (301, Head::Promising)] {
+fn a_2xx_and_a_3xx_are_as_good_as_can_be() {
+    let found = Http::classify(|_: crate::http::ResponseHead<'_>| Outcome::SUCCESS);
+    let a_404 = response(404, &[], Script::new([Step::Data("a")]));
+    assert_eq!(watched(&found, a_404)[0], Seen::Head(Head::Promising));
+    for (status, head) in [(200, Head::Good), (299, Head::Good), (302, Head::Good)] {
         let seen = watched(
             &Http::new(),
             response(status, &[], Script::new([Step::Data("a")])),

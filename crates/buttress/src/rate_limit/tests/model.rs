@@ -262,7 +262,7 @@ fn compare<N: Naive>(algorithm: Algorithm, limit: Limit, steps: &[Step]) -> Resu
                     Some(wait) => {
                         prop_assert_eq!(got, Err(NotNow::Refused(Refusal::Until(wait))), "at {}", now);
                     }
-                    None => prop_assert_eq!(got, Err(NotNow::Refused(Refusal::Never))),
+                    None => prop_assert_eq!(got, Err(NotNow::Refused(Refusal::Never(limit.at_once())))),
                 }
             }
             Step::GiveBack(back) => {

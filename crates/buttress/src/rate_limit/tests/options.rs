@@ -165,6 +165,7 @@ fn a_file_says_where_the_key_is() {
         ),
         (Table::new().with("peer_ip", true).into(), KeyBy::PeerIp),
         ("peer_ip".into(), KeyBy::PeerIp),
+        ("extension".into(), KeyBy::Extension),
         ("route".into(), KeyBy::Route),
         ("grpc_method".into(), KeyBy::GrpcMethod),
     ] {
@@ -270,4 +271,36 @@ fn a_call_that_meets_a_change_first_makes_it() {
             );
         }
     }
+}
+
+#[test]
+fn the_defaults_are_those_that_the_setters_tell() {
+    let options = RateLimiterBuilder::default();
+    assert_eq!(
+        (options.permits, options.per, options.burst),
+        (None, millis(1000), None)
+    );
+    assert_eq!(options.algorithm, Algorithm::TokenBucket);
+    assert_eq!((options.max_wait, options.headers), (Duration::ZERO, false));
+    #[cfg(feature = "keyed")]
+    {
+        let keys = options.keyed().keys.expect("keys");
+        assert_eq!((keys.max_keys, keys.idle), (100_000, millis(600_000)));
+        assert_eq!((keys.by, keys.limits.len()), (None, 0));
+    }
+}
+
+#[test]
+fn who_asks_for_more_than_there_can_ever_be_is_told_so() {
+    let limiter = RateLimiter::per_second(10).name("api");
+    let limiter = limiter.build().expect("valid");
+    let refused = limiter.try_acquire(11).expect_err("a bucket of ten");
+    assert_eq!(
+        refused.to_string(),
+        "rate limit `api` never has more than 10 permits at once: ask for fewer"
+    );
+    assert_eq!(
+        (refused.http_status(), refused.grpc_code(), refused.retry_after()),
+        (400, 3, None)
+    );
 }

@@ -220,3 +220,31 @@ fn a_log_stays_in_order_though_threads_look_at_the_clock_and_are_late() {
     assert!(cell.charge(&rules, 106 * SECOND / 10, 2).is_err());
     assert!(cell.charge(&rules, 11 * SECOND, 3).is_ok());
 }
+
+/// A reset has given it back already.
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_before_a_reset_does_not_come_back_twice() {
+    for algorithm in [
+        Algorithm::TokenBucket,
+        Algorithm::SlidingWindowLog,
+        Algorithm::SlidingWindowCounter,
+    ] {
+        for pause in [0, 1] {
+            let limiter = RateLimiter::per_hour(10).algorithm(algorithm);
+            let limiter = limiter.build().expect("valid");
+            let take = || -> Vec<_> { (0..10).map(|_| limiter.try_acquire(1).expect("ten")).collect() };
+            let old = take();
+            advance(millis(pause)).await;
+            limiter.reset();
+            advance(millis(pause)).await;
+            let new = take();
+            old.into_iter().for_each(Permit::give_back);
+            assert_eq!(limiter.peek().remaining, 0, "{algorithm}: ten calls were made");
+            assert_eq!(limiter.snapshot().refunded, 0);
+            if pause > 0 {
+                new.into_iter().for_each(Permit::give_back);
+                assert_eq!(limiter.peek().remaining, 10, "{algorithm}: none was made");
+            }
+        }
+    }
+}

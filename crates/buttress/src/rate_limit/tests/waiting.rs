@@ -335,3 +335,50 @@ fn who_fits_beside_all_in_front_waits_for_nothing() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_when_the_limiter_is_disabled_goes_like_those_who_come() {
+    for algorithm in ALGORITHMS {
+        let limiter = used_up(algorithm);
+        let (mut first, mut second) = (wait(&limiter, 1), wait(&limiter, 1));
+        limiter.disable();
+        assert!(limiter.try_acquire(1).is_ok(), "{algorithm}: a newcomer");
+        assert!(first.is_woken(), "{algorithm}");
+        assert_ready_ok!(first.poll());
+        assert!(second.is_woken(), "{algorithm}: it is the first now");
+        assert_ready_ok!(second.poll());
+        let snapshot = limiter.snapshot();
+        assert_eq!(
+            (snapshot.waiting, snapshot.allowed),
+            (0, 1),
+            "nothing is recorded"
+        );
+    }
+}
+
+/// Of those who wait whoever looks first goes first: newcomers do not ask who waits either.
+#[tokio::test(start_paused = true)]
+async fn a_disabled_limiter_keeps_nobody_who_looks() {
+    let limiter = used_up(Algorithm::TokenBucket);
+    let (_first, mut second) = (wait(&limiter, 1), wait(&limiter, 1));
+    limiter.disable();
+    assert_ready_ok!(second.poll());
+    assert_eq!(limiter.snapshot().waiting, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fits_into_a_window_that_nothing_was_taken_from_does_not_wait_for_the_next() {
+    let limiter = RateLimiter::per_second(10)
+        .algorithm(Algorithm::SlidingWindowCounter)
+        .max_wait(millis(500))
+        .build()
+        .expect("valid");
+    advance(millis(600)).await;
+    limiter.try_acquire(10).expect("all of them");
+    let mut waiting = wait(&limiter, 1);
+    limiter.reset();
+    let refused = limiter.try_acquire(9).expect_err("another goes first");
+    assert_eq!(retry_after(&refused), Some(0), "ten in all, and none is used");
+    assert_ready_ok!(waiting.poll());
+    assert!(limiter.try_acquire(9).is_ok());
+}

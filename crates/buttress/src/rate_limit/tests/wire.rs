@@ -186,6 +186,36 @@ async fn the_peer_is_a_key_and_its_network_in_ipv6() {
 
 #[cfg(feature = "keyed")]
 #[tokio::test(start_paused = true)]
+async fn what_somebody_has_put_into_the_extensions_is_a_key() {
+    use crate::outcome::Plain;
+
+    let (http, grpc) = (Http::new(), Grpc::new());
+    let with = |key: Option<&str>| {
+        let mut request = request(&[("x-api-key", "not this")]);
+        if let Some(key) = key {
+            request.extensions_mut().insert(RateLimitKey::from(key));
+        }
+        request
+    };
+    let passes = keyed_by(KeyBy::Extension);
+    for (key, expected) in [
+        (Some("a"), true),
+        (Some("b"), true),
+        (Some("a"), false),
+        (None, true),
+        (None, false),
+    ] {
+        assert_eq!(passes(with(key)).await, expected, "{key:?}");
+        let request = with(key);
+        assert_eq!(http.key(&KeyBy::Extension, &request).is_some(), key.is_some());
+        assert_eq!(grpc.key(&KeyBy::Extension, &request).is_some(), key.is_some());
+        let plain = KeyProtocol::key(&Plain::new(), &KeyBy::Extension, &request);
+        assert!(plain.is_none(), "a plain request has no extensions");
+    }
+}
+
+#[cfg(feature = "keyed")]
+#[tokio::test(start_paused = true)]
 async fn a_grpc_method_is_a_key() {
     for by in [KeyBy::GrpcMethod, KeyBy::Route] {
         let passes = keyed_by(by);

@@ -214,3 +214,26 @@ async fn clones_share_the_budget() {
     // 10 calls; the waits of 100 ms that three of them had are within the second.
     assert_eq!(script.calls(), 13);
 }
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_are_told_when_to_come_again_do_not_come_all_at_once() {
+    for (jitter, most) in [
+        (Jitter::Full, 1100),
+        (Jitter::Equal, 1050),
+        (Jitter::Range(0.5), 1100),
+        (Jitter::Decorrelated, 1200),
+        (Jitter::None, 1000),
+    ] {
+        let mut waits = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let options = Retry::builder().jitter(jitter).max_attempts(2).seed(seed);
+            waits.extend(called_with(options, pushed(ms(1000))).await.0);
+        }
+        let spread = if jitter == Jitter::None { 1 } else { 20 };
+        assert!(waits.len() >= spread, "{jitter:?}: {waits:?}");
+        assert!(
+            waits.iter().all(|wait| (1000..=most).contains(wait)),
+            "{jitter:?}: {waits:?}"
+        );
+    }
+}

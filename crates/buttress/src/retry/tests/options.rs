@@ -241,3 +241,63 @@ async fn a_registry_shows_the_books() {
         r#"{"payments":{"retry":{"calls":1,"attempts":2,"retries":1,"recovered":1,"outOfAttempts":0,"outOfTime":0,"outOfBudget":0,"forbidden":0,"notRepeatable":0,"budgetBalance":9.181640625}}}"#
     );
 }
+
+#[test]
+fn the_defaults_are_those_that_the_setters_tell() {
+    let options = RetryBuilder::default();
+    let waits = &options.waits;
+    assert_eq!(options.max_attempts, 3);
+    assert_eq!(
+        (&waits.backoff, waits.jitter),
+        (&Backoff::Exponential, Jitter::Full)
+    );
+    assert_eq!(
+        (waits.initial, waits.multiplier, waits.cap),
+        (ms(100), 2.0, ms(10_000))
+    );
+    assert_eq!(options.max_elapsed, Some(ms(30_000)));
+    assert_eq!(options.effective_max_retry_after(), ms(10_000));
+    assert_eq!(options.budget, Some(Budget::new(0.2, 10)));
+    assert_eq!(
+        (&options.retry_on, options.retry_if.is_none()),
+        (&RetryOn::default(), true)
+    );
+    assert_eq!(
+        (options.retry_non_idempotent, options.attempt_header),
+        (false, false)
+    );
+    assert_eq!((options.max_body, options.seed), (65_536, None));
+}
+
+/// What a call goes by and what is told of it are two places.
+#[test]
+fn of_two_policy_changes_at_once_one_is_in_force_and_told() {
+    let retry = Retry::new();
+    let barrier = std::sync::Barrier::new(3);
+    std::thread::scope(|s| {
+        for attempts in [1, 2] {
+            let (retry, barrier) = (&retry, &barrier);
+            s.spawn(move || {
+                for _ in 0..3000 {
+                    barrier.wait();
+                    let options = retry.options().max_attempts(attempts);
+                    retry.reconfigure(options).expect("valid");
+                    barrier.wait();
+                }
+            });
+        }
+        for round in 0..3000 {
+            barrier.wait();
+            barrier.wait();
+            let is_on = retry.shared.begin().is_some();
+            assert_eq!(retry.options().max_attempts > 1, is_on, "in round {round}");
+        }
+    });
+}
+
+#[test]
+fn a_range_of_a_tenth_needs_no_number() {
+    let table = Table::new().with("jitter", "range");
+    let options = config::read(&table, RetryBuilder::read).expect("valid");
+    assert_eq!(options, Retry::builder().jitter(Jitter::Range(0.1)));
+}

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tower::{Layer, ServiceExt};
 
 use self::{
-    naive::Books,
+    naive::{Books, Counts},
     sender::{Frames, Kind, Sender},
 };
 use super::*;
@@ -17,7 +17,7 @@ use crate::{
     error::BoxError,
     outcome::{BodyProtocol, RequestProtocol},
     test_services::{Cue, Fate, paused, perform},
-    timeout::{Counts, Deadline, Timeout, TimeoutBody, TimeoutBuilder},
+    timeout::{Deadline, Snapshot, Timeout, TimeoutBody, TimeoutBuilder},
 };
 
 mod naive;
@@ -251,9 +251,16 @@ where
             assert_eq!(sent, told.sends.filter(|_| told.is_made), "of call {number}");
         }
     }
-    let counts = |counts: Option<Counts>| counts.unwrap_or_default();
-    assert_eq!(counts(deadline.map(|d| d.counts())), books.deadline);
-    assert_eq!(counts(timeout.map(|t| t.counts())), books.timeout);
+    let counts = |seen: Option<Snapshot>| {
+        seen.map_or_else(Counts::default, |seen| Counts {
+            timed_out: seen.timed_out,
+            deadline_expired: seen.deadline_expired,
+            body_idle: seen.body_idle,
+            body_total: seen.body_total,
+        })
+    };
+    assert_eq!(counts(deadline.map(|d| d.snapshot())), books.deadline);
+    assert_eq!(counts(timeout.map(|t| t.snapshot())), books.timeout);
 }
 
 proptest! {

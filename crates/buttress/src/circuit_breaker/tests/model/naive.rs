@@ -257,6 +257,6 @@ impl Naive {
             Verdict::Throttled => self.books.throttled += 1,
             Verdict::Neutral => self.books.neutral += 1,
         }
-        self.books.slow += u64::from(slow);
+        self.books.slow += u64::from(slow && verdict != Verdict::Neutral);
     }
 }

@@ -2,6 +2,15 @@
 
 use super::*;
 
+/// How often a policy's limits were hit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) timed_out: u64,
+    pub(super) deadline_expired: u64,
+    pub(super) body_idle: u64,
+    pub(super) body_total: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pub(super) deadline: Counts,
@@ -59,7 +68,8 @@ pub(super) fn tell(config: &Config, call: &Call, books: &mut Books) -> Told {
     let somebody = config.deadline.is_some() || config.timeout.is_some();
     let until = sooner(deadline.filter(|_| somebody), attempt.map(|time| call.at + time));
     let sends = match config.timeout {
-        Some(_) => sooner(call.asks, until.map(|until| until - call.at)),
+        // The attempt's own limit is for the headers, and not told to the other side.
+        Some(_) => sooner(call.asks, deadline.map(|deadline| deadline - call.at)),
         None => call.asks,
     };
     let mut told = Told {
