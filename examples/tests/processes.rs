@@ -3,21 +3,20 @@
 //! One test: what it measures is what the machine has left.
 #![allow(clippy::print_stdout)] // figures, for whoever looks
 
+mod lateness;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
     thread,
     time::Duration,
 };
 
 use buttress::clock;
+use lateness::Lateness;
 use serde_json::Value;
 
 /// As the file of the gateway has it.
@@ -31,41 +30,6 @@ const SLACK: Duration = Duration::from_secs(1);
 /// How often it is tried on a machine that is [late](Lateness) itself: that makes a time too long, or a share too large,
 /// but hardly three times in a row.
 const TRIES: usize = 3;
-
-/// By how much a thread that sleeps briefly has overslept at worst: what the machine alone was late by.
-struct Lateness {
-    worst: Arc<AtomicU64>,
-    goes_on: Arc<AtomicBool>,
-}
-
-impl Lateness {
-    fn watch() -> Self {
-        let watch = Self {
-            worst: Arc::default(),
-            goes_on: Arc::new(AtomicBool::new(true)),
-        };
-        let (worst, goes_on) = (watch.worst.clone(), watch.goes_on.clone());
-        thread::spawn(move || {
-            let nap = Duration::from_millis(10);
-            while goes_on.load(Relaxed) {
-                let begin = clock::now();
-                thread::sleep(nap);
-                worst.fetch_max(begin.elapsed().saturating_sub(nap).as_millis() as u64, Relaxed);
-            }
-        });
-        watch
-    }
-
-    fn worst(&self) -> Duration {
-        Duration::from_millis(self.worst.load(Relaxed))
-    }
-}
-
-impl Drop for Lateness {
-    fn drop(&mut self) {
-        self.goes_on.store(false, Relaxed);
-    }
-}
 
 /// What came too late, or what came of that. Anything else that is not as it should be is a panic.
 type Timely = Result<(), String>;

@@ -26,9 +26,8 @@ use tokio::{
 
 use super::upstream::{BY_UPSTREAM, ENDLESS};
 
-/// How many callers there are, and how often each of them calls.
+/// How many callers there are.
 pub(crate) const CALLERS: usize = 8;
-pub(crate) const EVERY: Duration = Duration::from_millis(25);
 
 /// How long a caller waits for the rest of an answer that does not end.
 const PATIENCE: Duration = Duration::from_millis(80);
@@ -136,8 +135,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Sends callers to that address.
-    pub(crate) fn start(target: SocketAddr) -> Result<Self, http::Error> {
+    /// Sends callers to that address, each of whom calls so often.
+    pub(crate) fn start(target: SocketAddr, every: Duration) -> Result<Self, http::Error> {
         let target = Uri::builder()
             .scheme("http")
             .authority(target.to_string())
@@ -151,7 +150,13 @@ impl Load {
             *request.uri_mut() = target.clone();
             let key = HeaderValue::try_from(format!("caller-{i}"))?;
             request.headers_mut().insert(API_KEY, key);
-            callers.spawn(caller(client.clone(), request, Arc::clone(&books), over.clone()));
+            callers.spawn(caller(
+                client.clone(),
+                request,
+                every,
+                Arc::clone(&books),
+                over.clone(),
+            ));
         }
         Ok(Self { books, over, callers })
     }
@@ -181,10 +186,11 @@ fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
 async fn caller(
     client: HttpClient,
     request: Request<Empty<Bytes>>,
+    every: Duration,
     books: Arc<Mutex<Books>>,
     over: Arc<AtomicBool>,
 ) {
-    let mut pace = interval(EVERY);
+    let mut pace = interval(every);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !over.load(Relaxed) {
         pace.tick().await;

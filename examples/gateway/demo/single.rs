@@ -21,6 +21,9 @@ use crate::{
     gateway::Gateway,
 };
 
+/// How often each caller calls.
+const EVERY: Duration = Duration::from_millis(25);
+
 /// Everything that takes part.
 pub(crate) struct Single {
     upstream: Upstream,
@@ -69,7 +72,7 @@ impl Single {
     pub(crate) async fn play(mut self, began: Instant) -> Result<bool, BoxError> {
         self.introduce();
         let mut story = Story::begin(self.gateway.registry(), began);
-        let load = Load::start(self.gateway.address())?;
+        let load = Load::start(self.gateway.address(), EVERY)?;
         let mut outcomes = Vec::new();
         for act in &ACTS {
             story.tell(act.told);

@@ -1,10 +1,29 @@
 //! With no file.
 
-use crate::process::run;
+use std::{process::Output, time::Duration};
+
+use crate::{lateness::Lateness, process::run};
+
+/// A story has its times. On a machine that is late by more than this some of it comes too late to come true, but
+/// hardly three times in a row.
+const LATE: Duration = Duration::from_millis(100);
+const TRIES: usize = 3;
 
 #[test]
 fn the_demonstration_adds_up() {
-    let output = run(&[]);
+    for _ in 1..TRIES {
+        let lateness = Lateness::watch();
+        let output = run(&[]);
+        let late = lateness.worst();
+        if output.status.success() || late < LATE {
+            return check(&output);
+        }
+        println!("late by {late:?}:\n{}", String::from_utf8_lossy(&output.stdout));
+    }
+    check(&run(&[]));
+}
+
+fn check(output: &Output) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.ends_with("It all adds up.\n"), "{text}");
@@ -42,30 +61,33 @@ fn the_demonstration_adds_up() {
     let [failed, _, moved, noticed] = figures("failover:")[..] else {
         panic!("{found}");
     };
-    assert!(moved > 0 && moved <= failed && noticed == 0, "{found}");
-    let [2, moved, 1, 0] = figures("c gone:")[..] else {
+    assert!(failed > 0 && moved > 0 && noticed == 0, "{found}");
+    let [2, moved, opened, 0] = figures("c gone:")[..] else {
         panic!("{found}");
     };
-    let [1, 1, calls] = figures("c back:")[..] else {
+    let [recovered, closed, calls] = figures("c back:")[..] else {
         panic!("{found}");
     };
-    assert!(moved >= 5 && calls > 2, "{found}");
+    assert!(
+        moved >= 5 && opened > 0 && recovered > 0 && closed > 0 && calls > 2,
+        "{found}"
+    );
     let [calls, hedges, won] = figures("hedge:")[..] else {
         panic!("{found}");
     };
     assert!(0 < won && won <= hedges && hedges < calls, "{found}");
-    let [served, 100, refused, 429, limited, 0] = figures("rate limit:")[..] else {
+    let [served, 200, refused, 429, limited, 0] = figures("rate limit:")[..] else {
         panic!("{found}");
     };
     assert!(
-        served >= 40 && served + refused == 100 && limited == refused,
+        served >= 40 && served + refused == 200 && limited == refused,
         "{found}"
     );
-    let [12, 12, soon, 120, others, late, refused, displaced] = figures("priority:")[..] else {
+    let [8, 8, soon, 160, others, late, refused, displaced] = figures("priority:")[..] else {
         panic!("{found}");
     };
     assert!(
-        soon < late && others + refused == 120 && (1..=12).contains(&displaced),
+        soon < late && others > 0 && refused > 0 && (1..=8).contains(&displaced),
         "{found}"
     );
     assert_eq!(figures("fallback:"), [20, 20, 20], "{found}");

@@ -9,6 +9,8 @@ mod demonstration;
 mod endpoints;
 mod forwarding;
 mod http2;
+#[path = "../lateness/mod.rs"]
+mod lateness;
 mod limits;
 mod process;
 mod repeated;
