@@ -3,6 +3,8 @@
 //! Time is in milliseconds since it was made. Which of several endpoints a call gets is not foretold: it is asked
 //! whether the call may have gone where it went.
 
+use std::{cell::RefCell, rc::Rc};
+
 mod breaker;
 mod calls;
 mod health;
@@ -62,7 +64,8 @@ pub(super) struct Endpoint {
     /// Successes and failures when it was last weighed.
     weighed: (u64, u64),
     pub(super) in_flight: u64,
-    pub(super) books: Books,
+    /// Those of all that have had the name in turn.
+    pub(super) books: Rc<RefCell<Books>>,
 }
 
 #[derive(Debug)]
@@ -124,7 +127,8 @@ impl Endpoint {
     }
 
     fn judged(&self) -> (u64, u64) {
-        (self.books.success, self.books.failure + self.books.throttled)
+        let books = self.books.borrow();
+        (books.success, books.failure + books.throttled)
     }
 }
 
@@ -200,6 +204,19 @@ impl Naive {
     /// In place of the one of its name, if there is one.
     pub(super) fn add(&mut self, name: &str, weight: u32) -> usize {
         let number = self.endpoints.len();
+        let known = self
+            .members
+            .iter()
+            .position(|e| self.endpoints[*e].name == name);
+        let before = known.map(|known| &self.endpoints[self.members[known]]);
+        let (books, failed_before, weighed) = match before {
+            Some(before) => (
+                before.books.clone(),
+                before.failed_for(self.now).1.as_millis() as Millis,
+                before.judged(),
+            ),
+            None => Default::default(),
+        };
         self.endpoints.push(Endpoint {
             name: name.to_owned(),
             readiness: Readiness::Ready,
@@ -215,13 +232,13 @@ impl Naive {
             offered_since: self.step,
             ramp_from: None,
             failed_since: None,
-            failed_before: 0,
-            weighed: (0, 0),
+            failed_before,
+            weighed,
             in_flight: 0,
-            books: Books::default(),
+            books,
         });
         self.tell("node_added", number);
-        match self.members.iter().position(|e| self.endpoints[*e].name == name) {
+        match known {
             Some(known) => {
                 let replaced = std::mem::replace(&mut self.members[known], number);
                 self.take_out(replaced, |endpoint| endpoint.removed = true);

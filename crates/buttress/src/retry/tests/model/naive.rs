@@ -75,7 +75,7 @@ impl Naive {
     }
 
     pub(super) fn perform(&mut self, calls: &[Call]) -> Vec<Told> {
-        let mut told: Vec<_> = calls.iter().map(|call| Told::new(call)).collect();
+        let mut told: Vec<_> = calls.iter().map(Told::new).collect();
         let mut drawn = vec![None; calls.len()];
         // Whatever comes first.
         let mut events: BTreeSet<_> = calls
@@ -144,8 +144,12 @@ impl Naive {
             self.books.forbidden += 1;
             return None;
         }
-        let own = self.draw(number, *drawn);
-        let wait = own.max(ms(asked));
+        let (least, own) = self.draw(number, *drawn);
+        // What chance has added comes on top of what is asked for, too.
+        let wait = match asked {
+            0 => own,
+            _ => least.max(ms(asked)) + (own - least),
+        };
         let again = ms(now) + wait;
         let is_late = self
             .config
@@ -180,10 +184,11 @@ impl Naive {
         (initial * times).min(cap)
     }
 
-    fn draw(&self, retry: u32, before: Option<Duration>) -> Duration {
+    /// The least that may be drawn, and what is.
+    fn draw(&self, retry: u32, before: Option<Duration>) -> (Duration, Duration) {
         let step = ms(self.step(retry));
         let Some((jitter, source)) = &self.jitter else {
-            return step;
+            return (step, step);
         };
         let (initial, cap) = (ms(self.config.initial), ms(self.config.cap));
         let (least, most) = match *jitter {
@@ -193,7 +198,7 @@ impl Naive {
             Jitter::Decorrelated => (initial, (before.unwrap_or(initial) * 3).min(cap)),
             _ => (step, step),
         };
-        least + (most - least).mul_f64(source.unit())
+        (least, least + (most - least).mul_f64(source.unit()))
     }
 
     /// So many in each second, which begins with its first.

@@ -63,7 +63,7 @@ impl Naive {
                     self.expect(call, e, &[Readiness::Broken]);
                     let leave = self.take_in(e);
                     call.tried.push(e);
-                    self.endpoints[e].books.moved += 1;
+                    self.endpoints[e].books.borrow_mut().moved += 1;
                     self.end(e, leave, Ending::Failure);
                     last_broken = true;
                 }
@@ -91,7 +91,7 @@ impl Naive {
                         return Told::Over(Err(Error::Inner(ending)));
                     }
                     call.left -= 1;
-                    self.endpoints[e].books.moved += 1;
+                    self.endpoints[e].books.borrow_mut().moved += 1;
                     call.at = At::Nowhere {
                         since: 0,
                         waits_at: Vec::new(),
@@ -157,7 +157,7 @@ impl Naive {
         let mut asked = None;
         let verdict = match ending {
             Ending::Success => {
-                endpoint.books.success += 1;
+                endpoint.books.borrow_mut().success += 1;
                 for from in std::mem::take(&mut self.moving) {
                     match from == e {
                         true => self.moving.push(from),
@@ -167,15 +167,15 @@ impl Naive {
                 Verdict::Success
             }
             Ending::Failure | Ending::Panic => {
-                endpoint.books.failure += 1;
+                endpoint.books.borrow_mut().failure += 1;
                 Verdict::Failure
             }
             Ending::Neutral => {
-                endpoint.books.neutral += 1;
+                endpoint.books.borrow_mut().neutral += 1;
                 Verdict::Neutral
             }
             Ending::Throttled(after) => {
-                endpoint.books.throttled += 1;
+                endpoint.books.borrow_mut().throttled += 1;
                 if let Some(after) = after {
                     let until = now + after.min(longest);
                     endpoint.throttled_until = endpoint.throttled_until.max(until);
@@ -198,7 +198,7 @@ impl Naive {
 
     pub(in super::super) fn cancel_at(&mut self, e: usize, leave: Option<Leave>) {
         self.endpoints[e].in_flight -= 1;
-        self.endpoints[e].books.cancelled += 1;
+        self.endpoints[e].books.borrow_mut().cancelled += 1;
         if let Some(leave) = leave {
             self.breaker(e, |breaker| breaker.cancel(leave));
         }

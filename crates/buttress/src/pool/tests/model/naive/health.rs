@@ -105,7 +105,7 @@ impl Naive {
             endpoint.weighed = endpoint.judged();
             endpoint.throttled_until = 0;
             endpoint.offered_since = step;
-            endpoint.books.recoveries += 1;
+            endpoint.books.borrow_mut().recoveries += 1;
             if slow_start > 0 {
                 endpoint.ramp_from = Some(now);
             }
@@ -119,7 +119,7 @@ impl Naive {
         match (before, after) {
             (_, Phase::Up) => self.moving.retain(|from| *from != e),
             (Phase::Up, _) if self.up_and_down().0 > 0 => {
-                self.endpoints[e].books.failovers += 1;
+                self.endpoints[e].books.borrow_mut().failovers += 1;
                 self.moving.push(e);
                 self.tell("failover_started", e);
             }

@@ -54,7 +54,7 @@ impl Stage {
             failovers: known.failovers,
             recoveries: known.recoveries,
         };
-        assert_eq!(books, endpoint.books, "of {e} after {step:?}");
+        assert_eq!(books, *endpoint.books.borrow(), "of {e} after {step:?}");
         assert_eq!(known.in_flight, endpoint.in_flight, "of {e} after {step:?}");
         assert_eq!(
             (known.phase, known.draining, known.healthy),

@@ -90,6 +90,8 @@ pub(super) struct Latency {
     unsettled: Option<u32>,
     /// Until then everything is void.
     is_void: bool,
+    /// The end of the sample at which the limit was last cut.
+    last_cut: Duration,
     probing: Option<f64>,
     /// The limits at which the last rounds have asked for less, in vain.
     in_vain: Vec<f64>,
@@ -113,6 +115,7 @@ impl Latency {
             samples: Vec::new(),
             unsettled: None,
             is_void: false,
+            last_cut: Duration::ZERO,
             probing: None,
             in_vain: Vec::new(),
         }
@@ -123,10 +126,11 @@ impl Latency {
             *calls += 1;
         }
         if sample.dropped {
-            return if self.is_void {
+            self.settle(limit);
+            return if sample.started < self.last_cut {
                 limit
             } else {
-                self.cut(limit, limit * 0.9)
+                self.cut(sample, limit, limit * 0.9)
             };
         }
         let Some(round) = self.round(sample, limit) else {
@@ -146,11 +150,12 @@ impl Latency {
                 wanted
             }
             Step::Less(wanted) if wanted > limit / 2.0 => wanted,
-            Step::Less(_) => self.cut(limit, limit / 2.0),
+            Step::Less(_) => self.cut(sample, limit, limit / 2.0),
         }
     }
 
-    fn cut(&mut self, limit: f64, wanted: f64) -> f64 {
+    fn cut(&mut self, sample: &Sample, limit: f64, wanted: f64) -> f64 {
+        self.last_cut = sample.started + sample.latency;
         self.probing = None;
         self.restart(limit, true);
         wanted
@@ -162,19 +167,25 @@ impl Latency {
         self.samples.clear();
     }
 
+    /// One call less whose end says nothing yet; is this one to be learnt from?
+    fn settle(&mut self, limit: f64) -> bool {
+        let unsettled = self.unsettled.get_or_insert(limit.floor() as u32);
+        if *unsettled == 0 {
+            return true;
+        }
+        *unsettled -= 1;
+        if *unsettled == 0 {
+            self.is_void = false;
+            self.samples.clear();
+            return false;
+        }
+        !self.is_void
+    }
+
     /// The round, if the sample completes one.
     fn round(&mut self, sample: &Sample, limit: f64) -> Option<Round> {
-        let unsettled = self.unsettled.get_or_insert(limit.floor() as u32);
-        if *unsettled > 0 {
-            *unsettled -= 1;
-            if *unsettled == 0 {
-                self.is_void = false;
-                self.samples.clear();
-                return None;
-            }
-            if self.is_void {
-                return None;
-            }
+        if !self.settle(limit) {
+            return None;
         }
         self.samples.push(*sample);
         let n = self.samples.len() as f64;

@@ -137,6 +137,9 @@ impl Model {
     }
 
     fn end(&mut self, number: usize, call: Naive, end: End) {
+        // The slot goes on at once, and then something is learnt.
+        self.running.retain(|n| *n != number);
+        self.serve();
         let dropped = match end {
             End::Success => Some(false),
             End::Throttled | End::TimedOut => Some(true),
@@ -160,9 +163,8 @@ impl Model {
                 self.exact = answer.min(max.into()).max(min.into());
             }
             self.limit = self.exact.floor() as u32;
+            self.serve();
         }
-        self.running.retain(|n| *n != number);
-        self.serve();
     }
 }
 
