@@ -141,6 +141,9 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     prop::collection::vec(call, 1..5)
 }
 
+/// Sets one of the limits.
+type Set = fn(TimeoutBuilder, Duration) -> TimeoutBuilder;
+
 fn policies(config: &Config) -> (Option<Deadline>, Option<Timeout>) {
     let deadline = config.deadline.map(|limits| {
         let mut options = Deadline::builder()
@@ -155,7 +158,7 @@ fn policies(config: &Config) -> (Option<Deadline>, Option<Timeout>) {
         options.build().expect("valid")
     });
     let timeout = config.timeout.map(|limits| {
-        let options: [(_, fn(TimeoutBuilder, Duration) -> TimeoutBuilder); 3] = [
+        let options: [(_, Set); 3] = [
             (limits.attempt, TimeoutBuilder::attempt),
             (limits.idle, TimeoutBuilder::body_idle),
             (limits.total, TimeoutBuilder::body_total),

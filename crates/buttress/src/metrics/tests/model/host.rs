@@ -19,6 +19,7 @@ use crate::{
 };
 
 type Answered = Result<Response<Observed<RecoverBody<Stream>, MetricsToken>>, Failed>;
+type Calling = Pin<Box<dyn Future<Output = Answered>>>;
 type ToBeRead = Pin<Box<Observed<RecoverBody<Stream>, MetricsToken>>>;
 
 pub(super) struct Host {
@@ -28,7 +29,7 @@ pub(super) struct Host {
     naive: Naive,
     recovers: bool,
     /// Calls without an answer, with what has been seen of them.
-    calls: Vec<(usize, Spawn<Pin<Box<dyn Future<Output = Answered>>>>, Seen)>,
+    calls: Vec<(usize, Spawn<Calling>, Seen)>,
     bodies: Vec<(usize, ToBeRead)>,
 }
 

@@ -32,9 +32,11 @@ pub(super) struct Stage {
     nodes: Vec<(Arc<Node>, Place)>,
     calls: Vec<Call>,
     leases: Vec<(usize, Lease<Place>, Option<Leave>)>,
-    emptied: Vec<(usize, Spawn<Pin<Box<dyn Future<Output = ()>>>>)>,
+    emptied: Vec<(usize, Spawn<Emptied>)>,
     next: usize,
 }
+
+type Emptied = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Call {
     number: usize,
@@ -229,7 +231,7 @@ impl Stage {
         assert_eq!(self.naive.add(&name, weight), number);
     }
 
-    fn emptied(&self, name: &str) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn emptied(&self, name: &str) -> Emptied {
         let (pool, name) = (self.pool.clone(), name.to_owned());
         Box::pin(async move { pool.emptied(&name).await })
     }

@@ -40,11 +40,13 @@ pub(super) struct Books {
     pub(super) not_repeatable: u64,
 }
 
-/// What is to become of a call: its end, what it gets, of how many attempts its context knows; and from when to when each
-/// attempt lasts.
+/// What the caller gets, and of how many attempts its context knows.
+type Got = (Result<Reply, Fault>, u32);
+
+/// What is to become of a call, and when; and from when to when each attempt lasts.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub(super) fate: (u64, Fate<(Result<Reply, Fault>, u32)>),
+    pub(super) fate: (u64, Fate<Got>),
     pub(super) attempts: Vec<(u64, u64)>,
 }
 
