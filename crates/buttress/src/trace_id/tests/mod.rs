@@ -29,6 +29,9 @@ use tracing::{
 
 use crate::{context::Trace, test_services::ask_every_log};
 
+/// A span by its number, and what was about to begin when it was entered.
+type Entered = (u64, Option<Trace>);
+
 /// Keeps every span and event under its targets, by default ours, down to a level.
 #[derive(Clone)]
 struct Log {
@@ -37,7 +40,7 @@ struct Log {
     seen: Arc<Mutex<Vec<Entry>>>,
     inside: Arc<Mutex<Vec<u64>>>,
     /// Which span was entered, and what an exporter was told then.
-    entered: Arc<Mutex<Vec<(u64, Option<Trace>)>>>,
+    entered: Arc<Mutex<Vec<Entered>>>,
     last: Arc<AtomicU64>,
 }
 

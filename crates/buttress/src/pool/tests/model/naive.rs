@@ -204,10 +204,7 @@ impl Naive {
     /// In place of the one of its name, if there is one.
     pub(super) fn add(&mut self, name: &str, weight: u32) -> usize {
         let number = self.endpoints.len();
-        let known = self
-            .members
-            .iter()
-            .position(|e| self.endpoints[*e].name == name);
+        let known = self.members.iter().position(|e| self.endpoints[*e].name == name);
         let before = known.map(|known| &self.endpoints[self.members[known]]);
         let (books, failed_before, weighed) = match before {
             Some(before) => (
