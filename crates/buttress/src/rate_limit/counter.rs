@@ -7,8 +7,9 @@
 //! the limit.
 //!
 //! The counters take as many bits as the limit needs, the number of the window has the rest, sixteen at least; so it
-//! comes round after 65 536 windows or more. A limit that nobody used for exactly that long has its old counts back for
-//! up to two windows: it errs on the side of the limit.
+//! comes round after 65 536 windows or more, and after three quarters of an hour at the least. A limit that nobody used
+//! for just that long, or for up to two minutes less, has its old counts back for so long: it errs on the side of the
+//! limit.
 
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ use super::{
 
 /// The most permits that a window may have.
 pub(super) const MOST: u64 = (1 << 23) - 1;
+
+/// For so long, in nanoseconds, a thread may have been held up since it looked at the clock: a window that begins within
+/// that is one that another has seen begin. Anything further ahead is an old one, for their numbers come round.
+const HELD_UP: u64 = 120_000_000_000;
 
 /// How many windows are looked at one by one to know how long a line of waiters takes.
 const FARTHEST: u32 = 1000;
@@ -61,18 +66,21 @@ impl Counter {
         let (before, present) = match behind {
             0 => (before, present),
             1 => (present, 0),
-            // Half the range is "before": another thread has looked at the clock after this one.
-            _ if behind > mask / 2 => {
+            _ => {
                 let ahead = counted.wrapping_sub(index) & mask;
-                return Windows {
-                    index: counted,
-                    before,
-                    present,
-                    elapsed: 0,
-                    at: (number + ahead).saturating_mul(self.window),
-                };
+                let at = number.saturating_add(ahead).saturating_mul(self.window);
+                let is_held_up = at.saturating_sub(now) <= HELD_UP;
+                if is_held_up && (before, present) != (0, 0) {
+                    return Windows {
+                        index: counted,
+                        before,
+                        present,
+                        elapsed: 0,
+                        at,
+                    };
+                }
+                (0, 0)
             }
-            _ => (0, 0),
         };
         Windows {
             index,
@@ -111,7 +119,8 @@ impl Counter {
     /// From when on in a window `permits` fit beside `before` of the one before and none of the window itself.
     fn fits_from(self, before: u64, permits: u64) -> u64 {
         let free = u128::from(self.limit.saturating_sub(permits)) * u128::from(self.window);
-        let share = free.checked_div(u128::from(before)).unwrap_or(free);
+        // Beside nothing they fit from the beginning.
+        let share = free.checked_div(u128::from(before)).unwrap_or(u128::MAX);
         self.window - u64::try_from(share).unwrap_or(u64::MAX).min(self.window)
     }
 

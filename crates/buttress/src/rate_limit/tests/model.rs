@@ -225,7 +225,11 @@ fn foretells(cell: &Cell, rules: &Rules, now: u64, quota: Quota) -> Result<(), T
     let reset = quota.reset.as_nanos() as u64;
     prop_assert_eq!(left(reset), quota.limit, "all of them {} after {}", reset, now);
     prop_assert_eq!(reset == 0, quota.remaining == quota.limit, "at {}", now);
-    prop_assert!(reset == 0 || left(reset - 1) < quota.limit, "not before {}", reset);
+    prop_assert!(
+        reset == 0 || left(reset - 1) < quota.limit,
+        "not before {}",
+        reset
+    );
     prop_assert_eq!(quota.retry_after.is_some(), quota.remaining == 0, "at {}", now);
     if let Some(next) = quota.retry_after {
         let next = next.as_nanos() as u64;

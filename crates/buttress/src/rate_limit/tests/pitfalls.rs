@@ -130,6 +130,84 @@ fn an_old_reading_of_the_clock_brings_nothing() {
     }
 }
 
+/// And what is told to those who look at the clock and are late is true.
+#[test]
+fn an_old_reading_of_the_clock_is_told_the_true_time_and_can_give_back() {
+    for algorithm in Algorithm::ALL {
+        let rules = rules(&Limit::per_second(4), algorithm);
+        for earlier in [1, SECOND / 2, 3 * SECOND, 90 * SECOND] {
+            let (later, earlier) = (100 * SECOND, 100 * SECOND - earlier);
+            let cell = Cell::new(algorithm, &rules);
+            assert_eq!(cell.charge(&rules, later, 1), Ok(later));
+            // What a window has taken too late it has taken at its beginning.
+            if matches!(
+                algorithm,
+                Algorithm::SlidingWindowLog | Algorithm::SlidingWindowCounter
+            ) {
+                let at = cell.charge(&rules, earlier, 1).expect("there is room");
+                assert_eq!(cell.quota(&rules, later).remaining, 2, "{algorithm} at {earlier}");
+                cell.give_back(&rules, later, at, 1);
+                assert_eq!(cell.quota(&rules, later).remaining, 3, "{algorithm} at {earlier}");
+            }
+            while cell.charge(&rules, later, 1).is_ok() {}
+            let wait = |now| cell.wait(&rules, now, 0, 1);
+            let Refusal::Until(told) = wait(earlier) else {
+                panic!("{algorithm} has room for one")
+            };
+            assert_eq!(
+                wait(earlier + told - 1),
+                Refusal::Until(1),
+                "{algorithm} at {earlier}"
+            );
+            assert_eq!(
+                wait(earlier + told),
+                Refusal::Until(0),
+                "{algorithm} at {earlier}"
+            );
+        }
+    }
+}
+
+/// The numbers of a counter's windows come round, the sooner the larger the limit.
+#[test]
+fn a_counter_works_on_when_its_windows_come_round() {
+    const MOST: u64 = 8_388_607;
+    const RANGE: u64 = 1 << 16;
+    let rules = rules(&Limit::new(MOST, millis(100)), Algorithm::SlidingWindowCounter);
+    let window = SECOND / 10;
+    for first in [
+        0,
+        1,
+        1000,
+        RANGE / 2,
+        RANGE / 2 + 1,
+        RANGE - 1,
+        RANGE,
+        5 * RANGE - 1,
+    ] {
+        let begin = first * window;
+        let cell = Cell::new(Algorithm::SlidingWindowCounter, &rules);
+        assert_eq!(cell.charge(&rules, begin, MOST as u32), Ok(begin));
+        assert_eq!(
+            cell.quota(&rules, begin + window).remaining,
+            0,
+            "after {first} windows"
+        );
+        let half = cell.quota(&rules, begin + window + window / 2).remaining;
+        assert_eq!(half, MOST / 2, "after {first} windows");
+        for idle in [2, 3, 1000, RANGE / 2 - 1, RANGE / 2, RANGE / 2 + 1, RANGE - 2000] {
+            let left = cell.quota(&rules, begin + idle * window).remaining;
+            assert_eq!(left, MOST, "{idle} windows after {first}");
+        }
+        // Another thread has looked at the clock before the window began.
+        assert_eq!(
+            cell.quota(&rules, begin.saturating_sub(1)).remaining,
+            0,
+            "before {first} windows"
+        );
+    }
+}
+
 /// The same, where it would put a log out of order.
 #[test]
 fn a_log_stays_in_order_though_threads_look_at_the_clock_and_are_late() {

@@ -320,3 +320,18 @@ async fn the_time_in_the_line_is_in_the_tally() {
     let answer = context.scope(async { service.call(()).await }).await;
     assert_eq!((answer.is_ok(), tally.queued()), (true, millis(1000)));
 }
+
+#[test]
+fn who_fits_beside_all_in_front_waits_for_nothing() {
+    for algorithm in Algorithm::ALL.into_iter().filter(|a| *a != Algorithm::Leaky) {
+        let rules = rules(&Limit::new(6, millis(7000)), algorithm);
+        let cell = Cell::new(algorithm, &rules);
+        for (ahead, permits) in [(0, 6), (4, 2), (5, 1)] {
+            assert_eq!(
+                cell.wait(&rules, 0, ahead, permits),
+                Refusal::Until(0),
+                "{algorithm}"
+            );
+        }
+    }
+}
