@@ -327,3 +327,29 @@ fn follows(a: u64, b: u64) -> bool {
         is_newer(generation_a, generation_b)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const FAILED: Sample = Sample {
+        failed: true,
+        slow: false,
+    };
+
+    #[test]
+    fn a_call_that_comes_late_does_not_empty_the_bucket_of_a_newer_one() {
+        // Ten buckets of ten ticks: 105 has the place that 5 had.
+        let window = TimeWindow::new(100);
+        assert!(window.record(3, 105, FAILED).is_some());
+        assert_eq!(window.record(3, 5, FAILED), None, "a turn of the ring ago");
+        assert_eq!(window.record(2, 105, FAILED), None, "of an older generation");
+        let one = Tally {
+            calls: 1,
+            failed: 1,
+            slow: 0,
+        };
+        assert_eq!(window.tally(3, 105), one);
+        assert_eq!(window.record(4, 5, FAILED), Some(one), "a newer one begins anew");
+    }
+}

@@ -115,7 +115,12 @@ async fn what_is_slow_is_what_its_stack_says_first_unless_its_options_say_it() {
     silent.slow_after_if_unset(2 * SECOND);
     assert!(!slow(&silent, SECOND - TICK).await);
     assert!(slow(&silent, SECOND).await);
-    let outspoken = built(rates().slow_call_rate(1.0).count_window(100).slow_after(3 * SECOND));
+    let outspoken = built(
+        rates()
+            .slow_call_rate(1.0)
+            .count_window(100)
+            .slow_after(3 * SECOND),
+    );
     outspoken.slow_after_if_unset(SECOND);
     assert!(!slow(&outspoken, 3 * SECOND - TICK).await);
     assert!(slow(&outspoken, 3 * SECOND).await);
