@@ -91,8 +91,9 @@ fn run() -> Result<bool, Failed> {
         println!("{verdict:<10} {}", mutation.title);
     };
 
-    let (mut together, mut planted) = workshop.plant(&mutations)?;
+    let (mut together, mut planted, outside) = workshop.plant(&mutations)?;
     let red = together.expect_green(tests(&mutations, |number| planted.contains(&number)))?;
+    let built = planted.len();
     // What the build of all has changed, a size or an instant, may not be in one of its own.
     planted.retain(|number| !mutations[*number].tests.iter().any(|test| red.contains_key(test)));
     let numbers: Vec<usize> = (0..mutations.len())
@@ -119,11 +120,18 @@ fn run() -> Result<bool, Failed> {
 
     // There are too many of those to build one by one, and most are left over because they do not compile.
     if mutations.iter().any(|mutation| mutation.is_found_by_any) {
+        for why in red.values() {
+            println!("{:<10} those of a concern: {why}", "UNTRIED");
+        }
+        for number in &outside {
+            println!("{:<10} {}", "UNTRIED", mutations[*number].title);
+        }
         println!(
-            "{} of {} mutations killed, {} do not compile or are outside of functions",
+            "{} of {} mutations killed, {} not tried, and {} do not compile",
             planted.len() - survivors,
             planted.len(),
-            mutations.len() - planted.len()
+            built - planted.len() + outside.len(),
+            mutations.len() - built - outside.len()
         );
         return Ok(survivors == 0);
     }

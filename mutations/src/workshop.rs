@@ -87,18 +87,23 @@ impl Workshop {
     }
 
     /// Builds a program that makes each of the mistakes when it is told its number, and says which of them it can make:
-    /// those that are inside of functions, and compile.
-    pub(crate) fn plant(&self, mutations: &[Mutation]) -> Result<(Program, HashSet<usize>), Failed> {
+    /// those that are inside of functions, and compile; and which are not inside of any.
+    pub(crate) fn plant(
+        &self,
+        mutations: &[Mutation],
+    ) -> Result<(Program, HashSet<usize>, Vec<usize>), Failed> {
         let mut orchard = Orchard::default();
         for change in mutations.iter().flat_map(|mutation| &mutation.changes) {
             if !orchard.knows(&change.file) {
                 orchard.show(&change.file, self.read(&change.file)?);
             }
         }
-        let mut numbers = HashSet::new();
+        let (mut numbers, mut outside) = (HashSet::new(), Vec::new());
         for (number, mutation) in mutations.iter().enumerate() {
             if orchard.plant(number, mutation) {
                 numbers.insert(number);
+            } else {
+                outside.push(number);
             }
         }
         let root = self.read("lib.rs")?;
@@ -131,7 +136,7 @@ impl Workshop {
             self.write(file, text)?;
         }
         self.write("lib.rs", &root)?;
-        Ok((self.program(path), numbers))
+        Ok((self.program(path), numbers, outside))
     }
 
     /// The program without any mistake.
