@@ -270,3 +270,101 @@ async fn a_strategy_that_errs_fails_no_call() {
         assert_eq!(*pool.try_acquire().expect("two are well"), 1);
     }
 }
+
+/// Looks at all there is to see, and takes the first that may be used.
+#[derive(Clone, Debug, Default)]
+struct Curious(Arc<Mutex<Vec<Seen>>>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    name: String,
+    weight: f64,
+    in_flight: u64,
+    /// In whole milliseconds.
+    peak_latency: Option<u128>,
+    average_latency: Option<u128>,
+    /// In hundredths.
+    success_rate: f64,
+    score: f64,
+    is_first_choice: bool,
+}
+
+impl Balance for Curious {
+    fn name(&self) -> &'static str {
+        "curious"
+    }
+
+    fn choose(&self, among: &Candidates<'_>) -> Option<usize> {
+        assert!((0.0..1.0).contains(&among.random()));
+        assert_eq!(among.is_empty(), among.len() == 0);
+        let millis = |time: Option<Duration>| time.map(|time| (time.as_secs_f64() * 1e3).round() as u128);
+        let hundredths = |share: f64| (share * 100.0).round();
+        let seen = (0..among.len()).map(|i| Seen {
+            name: among.name(i).to_owned(),
+            weight: among.weight(i),
+            in_flight: among.in_flight(i),
+            peak_latency: millis(among.peak_latency(i)),
+            average_latency: millis(among.average_latency(i)),
+            success_rate: hundredths(among.success_rate(i)),
+            score: hundredths(among.score(i)),
+            is_first_choice: among.is_first_choice(),
+        });
+        *self.0.lock().expect("no panic") = seen.collect();
+        among.usable().next()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strategy_of_ones_own_is_told_what_the_pool_knows() {
+    let curious = Curious::default();
+    let pool = weighted(Strategy::custom(curious.clone()), [2, 3]);
+    let at = |i| {
+        let strategy = Strategy::custom(Wrong(Some(i)));
+        pool.try_acquire_with(&strategy).expect("it is well")
+    };
+    for (endpoint, latency, outcome) in [
+        (0, 2000, Outcome::SUCCESS),
+        (1, 30, Outcome::failure(Reason::Error)),
+    ] {
+        let lease = at(endpoint);
+        tokio::time::advance(ms(latency)).await;
+        lease.record(outcome);
+    }
+    let _held = [at(0), at(0)];
+    drop(pool.try_acquire());
+    let works = Seen {
+        name: "0".to_owned(),
+        weight: 2.0,
+        in_flight: 2,
+        // It has faded for 30 ms, of 10 s and of 30 s.
+        peak_latency: Some(1994),
+        average_latency: Some(1998),
+        success_rate: 100.0,
+        score: 80.0,
+        is_first_choice: true,
+    };
+    let fails = Seen {
+        name: "1".to_owned(),
+        weight: 3.0,
+        in_flight: 0,
+        // What it took, and twenty times what usually stands in a queue.
+        peak_latency: Some(30 + 20 * 2000),
+        average_latency: None,
+        success_rate: 95.0,
+        score: 95.0,
+        is_first_choice: true,
+    };
+    assert_eq!(*curious.0.lock().expect("no panic"), [works, fails]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strategy_of_ones_own_knows_a_second_choice() {
+    let curious = Curious::default();
+    let (nodes, builder) = nodes::<2>(ms(1));
+    nodes[0].fails();
+    let strategy = Strategy::custom(curious.clone());
+    let pool = builder.balance(strategy).failover(1).build().expect("valid");
+    assert_eq!(call(&pool).await.ok(), Some(1));
+    let seen = curious.0.lock().expect("no panic").clone();
+    assert!(seen.iter().all(|endpoint| !endpoint.is_first_choice), "{seen:?}");
+}
