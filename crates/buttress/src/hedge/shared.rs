@@ -26,7 +26,7 @@ pub(super) struct Shared {
     hot: Hot,
     pub(super) options: ArcSwap<HedgeBuilder>,
     // Not on the way of a call: held while what is hot and the options are changed, which belong together.
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
     latencies: Moving,
     purse: Purse,
     pub(super) events: Emitter,

@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) options: ArcSwap<RetryBuilder>,
     // Not on the way of a call: held while what is hot and the options are changed, which belong together. Nothing
     // foreign runs under it.
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
     pub(super) source: Source,
     purse: Purse,
     pub(super) events: Emitter,

@@ -257,29 +257,22 @@ async fn opened_by_hand_it_keeps_the_growth_only_until_it_was_steady() {
 
 /// What a call goes by and what is told of it are two places.
 #[test]
-fn of_two_policy_changes_at_once_one_is_in_force_and_told() {
+fn policy_changes_are_made_one_at_a_time() {
     let breaker = built(exact());
-    let barrier = std::sync::Barrier::new(3);
+    let before = breaker.options();
+    let another = breaker.core.changing();
     std::thread::scope(|s| {
-        for failures in [1, 2] {
-            let (breaker, barrier) = (&breaker, &barrier);
-            s.spawn(move || {
-                for _ in 0..3000 {
-                    barrier.wait();
-                    let options = breaker.options().consecutive_failures(failures);
-                    breaker.reconfigure(options).expect("valid");
-                    barrier.wait();
-                }
-            });
-        }
-        for round in 0..3000 {
-            barrier.wait();
-            barrier.wait();
-            one(&breaker, FAILURE);
-            let told = breaker.options().consecutive_failures;
-            let in_force = if breaker.state() == State::Open { 1 } else { 2 };
-            assert_eq!(told, Some(in_force), "in round {round}");
-            breaker.reset();
-        }
+        let change = s.spawn(|| breaker.reconfigure(exact().consecutive_failures(1)));
+        // More than it takes, if it does not wait.
+        let is_over = (0..20_000).any(|_| {
+            std::thread::yield_now();
+            change.is_finished()
+        });
+        let now = breaker.options();
+        drop(another);
+        change.join().expect("no panic").expect("valid");
+        assert!(!is_over, "it waits for the other");
+        assert_eq!(now, before);
     });
+    assert_ne!(breaker.options(), before);
 }

@@ -260,3 +260,25 @@ fn the_defaults_are_those_that_the_setters_tell() {
     );
     assert_eq!((options.idempotent_routes.len(), options.max_body), (0, 65_536));
 }
+
+/// What a call goes by and what is told of it are two places.
+#[test]
+fn policy_changes_are_made_one_at_a_time() {
+    let hedge = Hedge::builder().build().expect("valid");
+    let before = hedge.options();
+    let another = hedge.shared.changing.lock().expect("no panic");
+    std::thread::scope(|s| {
+        let change = s.spawn(|| hedge.reconfigure(Hedge::builder().min_samples(7)));
+        // More than it takes, if it does not wait.
+        let is_over = (0..20_000).any(|_| {
+            std::thread::yield_now();
+            change.is_finished()
+        });
+        let now = hedge.options();
+        drop(another);
+        change.join().expect("no panic").expect("valid");
+        assert!(!is_over, "it waits for the other");
+        assert_eq!(now, before);
+    });
+    assert_ne!(hedge.options(), before);
+}
