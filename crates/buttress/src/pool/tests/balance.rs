@@ -296,7 +296,7 @@ impl Balance for Curious {
 
     fn choose(&self, among: &Candidates<'_>) -> Option<usize> {
         assert!((0.0..1.0).contains(&among.random()));
-        assert_eq!(among.is_empty(), among.len() == 0);
+        assert_eq!(usize::from(!among.is_empty()), among.len().min(1));
         let millis = |time: Option<Duration>| time.map(|time| (time.as_secs_f64() * 1e3).round() as u128);
         let hundredths = |share: f64| (share * 100.0).round();
         let seen = (0..among.len()).map(|i| Seen {
