@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use super::Outcome;
+#[cfg(doc)]
+use super::Plain;
 use crate::{clock::Instant, context::CallContext};
 
 /// What the headers of a response, good ones that do not end the matter, say about the service already.
