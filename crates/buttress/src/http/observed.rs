@@ -89,15 +89,6 @@ impl<B, T, J> Observed<B, T, J> {
     }
 }
 
-impl<B, T: Token, J: EndOfBody> Observed<B, T, J> {
-    #[cold]
-    fn finish(&mut self) {
-        if let Some(token) = self.token.take() {
-            token.finish(self.judge.ended());
-        }
-    }
-}
-
 /// Finishes the token where the result decides already, else sends it on in the body.
 #[inline]
 pub(super) fn observe<B, E, T, J>(
@@ -121,6 +112,7 @@ where
             return Err(error);
         }
     };
+    let mut left = UNKNOWN;
     let token = token.and_then(|mut token| match at_head(&response) {
         AtHead::Over(outcome) => {
             token.finish(outcome);
@@ -128,18 +120,21 @@ where
         }
         AtHead::GoesOn(head) => {
             token.head(head);
+            left = promised(&response).unwrap_or(UNKNOWN);
+            if left == 0 {
+                // It will not even be asked.
+                token.finish(judge.ended());
+                return None;
+            }
             Some(token)
         }
     });
-    let promised = token.as_ref().and_then(|_| promised(&response));
-    Ok(response.map(|body| {
-        let mut observed = Observed::new(body, token, judge);
-        observed.left = promised.unwrap_or(UNKNOWN);
-        if observed.left == 0 {
-            // It will not even be asked.
-            observed.finish();
-        }
-        observed
+    Ok(response.map(|body| Observed {
+        body,
+        token,
+        data: false,
+        left,
+        judge,
     }))
 }
 

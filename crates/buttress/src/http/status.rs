@@ -275,7 +275,7 @@ impl<B, C: ClassifyHead> RequestProtocol<http::Request<B>> for Http<C> {
         Self: Clone,
     {
         Self {
-            of_head: request.method() == http::Method::HEAD,
+            of_head: matches!(*request.method(), http::Method::HEAD),
             ..self.clone()
         }
     }

@@ -57,7 +57,7 @@ impl MetricsToken {
 
     /// The route of a call on trial exists.
     #[cfg(feature = "keyed")]
-    #[inline]
+    #[cold]
     fn passed(&mut self) {
         if let Some(Running::OnTrial(trial)) = &mut self.running {
             let (account, began) = (trial.passed(), trial.began);
@@ -97,6 +97,23 @@ fn end_dropped(running: Running, inner_is_running: bool) {
     }
 }
 
+/// A call by a route of which it is known only now whether there is one: a good end is one by which there is.
+#[cfg(feature = "keyed")]
+#[cold]
+#[inline(never)]
+fn end_trial(mut trial: Box<Trial>, ending: Ending, headers_came: bool) {
+    let nanos = nanos_since(trial.began);
+    if ending != Ending::Success {
+        return trial.ended(ending, nanos, true);
+    }
+    let account = trial.passed();
+    if headers_came {
+        account.ended(ending, nanos);
+    } else {
+        account.ended_at_once(ending, nanos);
+    }
+}
+
 impl Token for MetricsToken {
     #[inline]
     fn head(&mut self, _: Head) {
@@ -117,7 +134,9 @@ impl Token for MetricsToken {
     #[cfg(feature = "keyed")]
     #[inline]
     fn data(&mut self) {
-        self.passed();
+        if let Some(Running::OnTrial(_)) = self.running {
+            self.passed();
+        }
     }
 
     // Always: by a call of it the token would have to be in memory.
@@ -126,10 +145,6 @@ impl Token for MetricsToken {
         // Once the `Arc` is taken there is nothing left to drop.
         let mut this = ManuallyDrop::new(self);
         let ending = Ending::of(&outcome);
-        #[cfg(feature = "keyed")]
-        if ending == Ending::Success {
-            this.passed();
-        }
         match this.running.take() {
             Some(Running::Booked { account, began }) => {
                 if this.headers_came {
@@ -139,10 +154,7 @@ impl Token for MetricsToken {
                 }
             }
             #[cfg(feature = "keyed")]
-            Some(Running::OnTrial(mut trial)) => {
-                let nanos = nanos_since(trial.began);
-                trial.ended(ending, nanos, true);
-            }
+            Some(Running::OnTrial(trial)) => end_trial(trial, ending, this.headers_came),
             None => {}
         }
     }
