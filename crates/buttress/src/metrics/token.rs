@@ -101,7 +101,7 @@ fn end_dropped(running: Running, inner_is_running: bool) {
 #[cfg(feature = "keyed")]
 #[cold]
 #[inline(never)]
-fn end_trial(mut trial: Box<Trial>, ending: Ending, headers_came: bool) {
+fn end_trial(trial: &mut Trial, ending: Ending, headers_came: bool) {
     let nanos = nanos_since(trial.began);
     if ending != Ending::Success {
         return trial.ended(ending, nanos, true);
@@ -154,7 +154,7 @@ impl Token for MetricsToken {
                 }
             }
             #[cfg(feature = "keyed")]
-            Some(Running::OnTrial(trial)) => end_trial(trial, ending, this.headers_came),
+            Some(Running::OnTrial(mut trial)) => end_trial(&mut trial, ending, this.headers_came),
             None => {}
         }
     }
