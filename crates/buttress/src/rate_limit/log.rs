@@ -25,6 +25,8 @@ pub(super) struct Log {
     moments: Box<[u64]>,
     /// The oldest.
     head: usize,
+    /// The moment of the last call that was let through, given back or not.
+    latest: u64,
     /// The place of the log in a map has been given up.
     pub(super) sealed: bool,
     pub(super) epoch: u64,
@@ -37,6 +39,7 @@ impl Log {
             window: rule.price,
             moments: vec![0; permits].into_boxed_slice(),
             head: 0,
+            latest: 0,
             sealed: false,
             epoch,
         }
@@ -58,14 +61,12 @@ impl Log {
         }
     }
 
-    fn youngest(&self) -> u64 {
-        self.moments[self.at(self.limit() - 1)].saturating_sub(1)
-    }
-
-    /// Another thread may have looked at the clock later and been here earlier; the ring stays in order.
+    /// Another thread may have looked at the clock later and been here earlier; the ring stays in order. That holds too if
+    /// what it took has been given back: the entries that it took the place of are gone, and would be missed by a reading
+    /// from before they were out of the window.
     pub(super) fn charge(&mut self, now: u64, permits: u32) -> Option<u64> {
         let wanted = usize::try_from(permits).ok().filter(|n| *n <= self.limit())?;
-        let now = now.max(self.youngest());
+        let now = now.max(self.latest);
         if wanted == 0 || self.free_from(wanted - 1) > now {
             return (wanted == 0).then_some(now);
         }
@@ -74,6 +75,7 @@ impl Log {
             self.moments[at] = now + 1;
         }
         self.head = self.at(wanted);
+        self.latest = now;
         Some(now)
     }
 
@@ -135,7 +137,7 @@ impl Log {
             let at = next.limit() - back;
             next.moments[at] = self.moments[self.at(self.limit() - back)];
         }
-        next.sealed = self.sealed;
+        (next.sealed, next.latest) = (self.sealed, self.latest);
         *self = next;
     }
 
