@@ -221,6 +221,19 @@ fn a_log_stays_in_order_though_threads_look_at_the_clock_and_are_late() {
     assert!(cell.charge(&rules, 11 * SECOND, 3).is_ok());
 }
 
+/// What the second call took the place of is gone, though its own permit came back.
+#[test]
+fn a_log_counts_from_the_latest_call_though_that_was_given_back() {
+    let limit = Limit::per_second(1);
+    let rules = rules(&limit, Algorithm::SlidingWindowLog);
+    let cell = Cell::new(Algorithm::SlidingWindowLog, &rules);
+    assert_eq!(cell.charge(&rules, 0, 1), Ok(0));
+    assert_eq!(cell.charge(&rules, SECOND, 1), Ok(SECOND));
+    cell.give_back(&rules, SECOND, SECOND, 1);
+    // Somebody who was asleep over an old reading of the clock.
+    assert_eq!(cell.charge(&rules, SECOND / 2, 1), Ok(SECOND));
+}
+
 /// A reset has given it back already.
 #[tokio::test(start_paused = true)]
 async fn what_was_taken_before_a_reset_does_not_come_back_twice() {
