@@ -161,9 +161,7 @@ impl<Request, C> RequestProtocol<Request> for Plain<C> {
     }
 
     #[inline]
-    fn limit_deadline(&self, _: &mut Request, _: Instant) -> bool {
-        false
-    }
+    fn limit_deadline(&self, _: &mut Request, _: Instant) {}
 
     fn route<'a>(&self, _: &'a Request) -> Option<&'a str> {
         None

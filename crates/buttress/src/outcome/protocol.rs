@@ -121,17 +121,16 @@ pub trait RequestProtocol<Request> {
     /// [`CallContext::scope`].
     fn set_context(&self, request: &mut Request, context: CallContext) -> Result<(), CallContext>;
 
-    /// Brings the deadline in the request's context forward, in one made for the purpose if it carries none. Whether
-    /// there was room for it: if not, it travels by [`WithDeadline`](crate::context::WithDeadline).
-    fn limit_deadline(&self, request: &mut Request, deadline: Instant) -> bool {
+    /// Brings the deadline in the request's context forward, in one made for the purpose if it carries none. Where requests
+    /// have no room for one, it travels by [`WithDeadline`](crate::context::WithDeadline) alone.
+    fn limit_deadline(&self, request: &mut Request, deadline: Instant) {
         if let Some(context) = self.context_mut(request) {
-            context.limit_deadline(deadline);
-            return true;
+            return context.limit_deadline(deadline);
         }
         let known = self.context(request).cloned();
         let mut context = known.or_else(CallContext::current).unwrap_or_default();
         context.limit_deadline(deadline);
-        self.set_context(request, context).is_ok()
+        let _ = self.set_context(request, context);
     }
 
     /// A name for the kind of request that has few values: a gRPC method, a matched route. Never a raw path.
