@@ -3,6 +3,7 @@
 mod alive;
 mod log;
 mod play;
+mod purse;
 mod script;
 #[cfg(feature = "http")]
 mod wire;
@@ -11,6 +12,8 @@ pub(crate) use alive::{Alive, Counted, Probe, Probed};
 pub(crate) use log::{Log, ask_every_log};
 #[allow(unused_imports)]
 pub(crate) use play::{Cue, End, Fate, Fault, Line, Made, Play, Played, Reply, judge, panics, perform};
+#[allow(unused_imports)]
+pub(crate) use purse::NaivePurse;
 pub(crate) use script::{Answer, BUSY, Script, ms, rejected};
 #[cfg(feature = "http")]
 pub(crate) use wire::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::test_services::{Fate, Reply};
+use crate::test_services::{Fate, NaivePurse, Reply};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Config {
@@ -31,8 +31,7 @@ pub(super) struct Told {
 
 pub(super) struct Naive {
     config: Config,
-    /// When the second of the budget began, and how many it has paid in it.
-    paid: (u64, u32),
+    purse: NaivePurse,
     pub(super) books: Books,
 }
 
@@ -60,7 +59,7 @@ impl Naive {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
-            paid: (0, 0),
+            purse: NaivePurse::new(config.budget),
             books: Books::default(),
         }
     }
@@ -175,31 +174,11 @@ impl Naive {
             self.books.out_of_time += 1;
             return false;
         }
-        if !self.pay(now) {
+        if !self.purse.pay(now) {
             self.books.out_of_budget += 1;
             return false;
         }
         self.books.hedges += 1;
-        true
-    }
-
-    /// So many in each second, which begins with its first.
-    fn pay(&mut self, now: u64) -> bool {
-        let Some(a_second) = self.config.budget else {
-            return true;
-        };
-        let (began, paid) = &mut self.paid;
-        if *paid == 0 || now >= *began + 1000 {
-            (*began, *paid) = (now, 0);
-        }
-        if *paid == a_second {
-            return false;
-        }
-        *paid += 1;
-        if *paid == a_second {
-            // The next are a second away from the last.
-            *began = now;
-        }
         true
     }
 }

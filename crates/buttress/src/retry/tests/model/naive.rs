@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     random::Source,
-    test_services::{Fate, Reply},
+    test_services::{Fate, NaivePurse, Reply},
 };
 
 #[derive(Clone, Debug)]
@@ -53,8 +53,7 @@ pub(super) struct Told {
 pub(super) struct Naive {
     config: Config,
     jitter: Option<(Jitter, Source)>,
-    /// When the second of the budget began, and how many retries it has paid in it.
-    paid: (u64, u32),
+    purse: NaivePurse,
     pub(super) books: Books,
 }
 
@@ -69,9 +68,9 @@ enum Next {
 impl Naive {
     pub(super) fn new(config: Config, jitter: Option<(Jitter, u64)>) -> Self {
         Self {
+            purse: NaivePurse::new(config.budget),
             config,
             jitter: jitter.map(|(jitter, seed)| (jitter, Source::new(Some(seed)))),
-            paid: (0, 0),
             books: Books::default(),
         }
     }
@@ -162,7 +161,7 @@ impl Naive {
             self.books.out_of_time += 1;
             return None;
         }
-        if !self.pay(now) {
+        if !self.purse.pay(now) {
             self.books.out_of_budget += 1;
             return None;
         }
@@ -201,26 +200,6 @@ impl Naive {
             _ => (step, step),
         };
         (least, least + (most - least).mul_f64(source.unit()))
-    }
-
-    /// So many in each second, which begins with its first.
-    fn pay(&mut self, now: u64) -> bool {
-        let Some(a_second) = self.config.budget else {
-            return true;
-        };
-        let (began, paid) = &mut self.paid;
-        if *paid == 0 || now >= *began + 1000 {
-            (*began, *paid) = (now, 0);
-        }
-        if *paid == a_second {
-            return false;
-        }
-        *paid += 1;
-        if *paid == a_second {
-            // The next are a second away from the last.
-            *began = now;
-        }
-        true
     }
 }
 
